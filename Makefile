@@ -69,6 +69,18 @@ controller-manager: ## Put kube-controller-manager into bin/k8s, which some test
 helm: ## Put helm into bin/tools (2 to 3 minutes the first time, then seconds)
 	@hack/helm.sh
 
+.PHONY: argocd
+argocd: ## Put Argo CD and what it needs into bin/argocd (half an hour the first time, then seconds)
+	@hack/argocd.sh
+
+.PHONY: senders
+senders: ## Put a registry, Gitea and what pushes to them into bin/senders (half an hour the first time, then seconds)
+	@hack/senders.sh
+
+.PHONY: vendors
+vendors: ## Fetch examples of webhooks into bin/vendors, with Go and npm
+	@hack/vendors.sh
+
 .PHONY: local
 local: build control-plane
 	@go build -o bin/local ./hack/local
@@ -87,7 +99,8 @@ demo: local ## Play the main jobs against a real control plane, show them, and l
 	@bin/local demo
 
 # Packages whose tests need neither a control plane nor helm.
-UNIT := ./apis/... ./cmd/... ./pkg/... ./hack/apireference ./test/artifacts ./test/bench ./test/observability
+UNIT := ./apis/... ./cmd/... ./pkg/... ./hack/apireference ./test/artifacts ./test/bench \
+	./test/fieldcases/fieldcase ./test/observability
 .PHONY: test-unit
 test-unit: ## Run the tests that need no control plane (below two minutes once they are compiled); the quick loop
 	go test $(TESTFLAGS) $(UNIT)
@@ -97,6 +110,10 @@ test: build control-plane controller-manager helm ## Run the unit and integratio
 	@echo 'Testing, also against a real control plane. Compiling the tests takes some minutes the first time.'
 	@# Not from the test cache, which does not know that tests use bin/postern, manifests and artifacts.
 	go test -count=1 -timeout=40m $(TESTFLAGS) ./...
+
+.PHONY: test-fieldcases
+test-fieldcases: build control-plane ## Run the field cases, CASE=name one of them (2 minutes; "make test" runs them too)
+	@go test -count=1 -timeout=20m -run '^TestFieldCases$$/^$(CASE)$(if $(CASE),$$)' $(TESTFLAGS) ./test/fieldcases/
 
 .PHONY: test-install
 test-install: build control-plane helm ## Run the integration tests with each overlay and with the chart (an hour)
@@ -108,6 +125,15 @@ test-install: build control-plane helm ## Run the integration tests with each ov
 		echo "Testing with $$install..."; \
 		POSTERN_INSTALL=$$install go test -count=1 -timeout=30m $(TESTFLAGS) ./test/integration/; \
 	done
+
+.PHONY: test-real
+test-real: build control-plane controller-manager helm argocd senders vendors ## Test with programs that others wrote
+	POSTERN_REAL=1 POSTERN_VENDORS=$(CURDIR)/bin/vendors go test -count=1 -timeout=1h -v $(TESTFLAGS) ./test/real/
+
+.PHONY: test-vendors
+test-vendors: build control-plane vendors ## Decode and deliver the examples of webhooks
+	POSTERN_VENDORS=$(CURDIR)/bin/vendors go test -count=1 $(TESTFLAGS) ./test/vendors/
+	POSTERN_VENDORS=$(CURDIR)/bin/vendors go test -count=1 -v -run TestVendors $(TESTFLAGS) ./test/real/
 
 .PHONY: chaos
 chaos: build control-plane ## Break Postern and what it stands on, at length (about 25 minutes)
@@ -121,7 +147,7 @@ test-race: control-plane ## Run the tests of Go code, and Postern in them, with 
 		./apis/... ./cmd/... ./pkg/... ./test/chaos/ ./test/controlplane/ ./test/integration/
 
 .PHONY: bench
-bench: build control-plane ## Compare deliveries with plain writes, and measure memory, start and decoding (6 minutes)
+bench: build control-plane ## Compare deliveries with plain writes, and measure memory, start and decoding (9 minutes)
 	@go build -o bin/bench ./test/bench
 	@bin/bench $(BENCHFLAGS)
 

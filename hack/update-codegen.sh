@@ -2,8 +2,9 @@
 # Copyright The Postern Authors
 # SPDX-License-Identifier: Apache-2.0
 
-# Writes all generated files: deepcopy, defaults, conversions, OpenAPI, clientset, the references in docs/reference, and
-# the manifests. The generators are from the version of k8s.io/code-generator in hack/tools/go.mod.
+# Writes all generated files: deepcopy, defaults, conversions, OpenAPI, clientset, the references in docs/reference, the
+# manifests, and the CRD of Argo CD's Applications. The generators are from the version of k8s.io/code-generator in
+# hack/tools/go.mod, the CRD is from the one in hack/argocd/go.mod.
 # With an argument, writes into that copy of the repository instead of this one (hack/verify.sh compares the two).
 set -euo pipefail
 
@@ -27,6 +28,11 @@ kube::codegen::gen_client --boilerplate $boilerplate \
 # The manifests are rendered from the chart.
 find manifests -type f -exec grep -q '^# Generated from charts/postern ' {} \; -delete
 go run -C "$repo/hack/helm" ./manifests "$PWD"
+
+argocd() { go -C "$repo/hack/argocd" list -m -f "{{.$1}}" github.com/argoproj/argo-cd/v3; }
+go -C "$repo/hack/argocd" mod download github.com/argoproj/argo-cd/v3
+go run ./hack/applicationcrd "$(argocd Version)" "$(argocd Dir)/manifests/crds/application-crd.yaml" \
+    >artifacts/crds/applications.argoproj.io.yaml
 
 go run ./hack/apireference >docs/reference/api.md
 go test ./cmd/postern/app/options -count=1 -run '^TestFlagReference_IsCurrent$' -update

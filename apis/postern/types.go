@@ -107,6 +107,7 @@ type DeliveryEvent struct {
 	Ref           string
 	RefType       RefType
 	Repository    string
+	SSHURL        string
 	Revision      string
 	DeliveryID    string
 	Time          *metav1.MicroTime
@@ -163,9 +164,11 @@ type WebhookDeliveryStatus struct {
 	Message    string
 	Conditions []metav1.Condition
 	Targets    []TargetResult
-	Sender     *Sender
-	Payload    *PayloadDigest
-	AuditID    string
+	// Ignored has at most 16 parts.
+	Ignored []IgnoredPart
+	Sender  *Sender
+	Payload *PayloadDigest
+	AuditID string
 	// ReceivedTime is when the delivery was received. It orders the deliveries of all replicas.
 	ReceivedTime *metav1.MicroTime
 	// Identity is the same for all repeats of a delivery; empty if repeats can't be detected.
@@ -203,7 +206,15 @@ const (
 	ConditionVerified = "Verified"
 	// ConditionApplied is true if every target has the requested ref.
 	ConditionApplied = "Applied"
+	// ConditionHeld is false if another client took the ref back soon after it was written.
+	ConditionHeld = "Held"
 )
+
+// IgnoredPart is a part of a payload that requests nothing.
+type IgnoredPart struct {
+	Reason  string
+	Message string
+}
 
 // TargetResult is the outcome of a delivery for one target.
 type TargetResult struct {
@@ -211,6 +222,7 @@ type TargetResult struct {
 	Name        string
 	UID         types.UID
 	Ref         string
+	Repository  string
 	PreviousRef string
 	Result      TargetResultType
 	Reason      string

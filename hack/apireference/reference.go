@@ -33,8 +33,8 @@ Group ` + "`postern.dev`, version `v1alpha1`. All resources are namespaced. `kub
 
 // served are the resources as in the server's discovery; test/docs compares them.
 var served = []struct{ resource, kind, verbs, about string }{
-	{"webhookdeliveries", "WebhookDelivery", "create, get, list, watch, delete, deletecollection",
-		"Short name `whd`. Creating one delivers it. There is no update."},
+	{"webhookdeliveries", "WebhookDelivery", "create, get, list, watch, update, patch, delete, deletecollection",
+		"Short name `whd`. Creating one delivers it. An update or patch may change only its metadata."},
 	{"webhookdeliveries/redeliver", "WebhookDelivery", "create", "Redelivers a stored delivery. The body is ignored."},
 	{"gatewaysyncs/webhookdeliveries", "WebhookDelivery", "create, get",
 		"A sender's payload for one GatewaySync; get lists the deliveries to it."},

@@ -20,21 +20,28 @@ type admissionChain interface {
 }
 
 // receivingAdmission receives a delivery that is created as an object before the admission chain runs. Otherwise
-// policies would see an object without events, and admission webhooks would see its payload and signature.
+// policies would see an object without events, and admission webhooks would see its payload and signature. For the same
+// reason it checks an update first, which may repeat them.
 type receivingAdmission struct {
 	admissionChain
 	deliverer *delivery.Deliverer
 }
 
-// Handles returns true for every create, even if no plugin is enabled: deliveries must always be received.
+// Handles returns true for every create and update, even if no plugin is enabled: deliveries must always be received.
 func (a *receivingAdmission) Handles(operation admission.Operation) bool {
-	return operation == admission.Create || a.admissionChain.Handles(operation)
+	return operation == admission.Create || operation == admission.Update || a.admissionChain.Handles(operation)
 }
 
 // Admit receives and mutates a delivery. It only mutates other objects.
 func (a *receivingAdmission) Admit(
 	ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces,
 ) error {
+	if updated, old, ok := updatedDelivery(attributes); ok {
+		filters.RestorePayload(ctx, updated)
+		if err := delivery.ReceiveUpdate(updated, old); err != nil {
+			return err
+		}
+	}
 	received, ok := createdDelivery(attributes)
 	if !ok {
 		return a.admissionChain.Admit(ctx, attributes, objects)
@@ -71,4 +78,10 @@ func (a *receivingAdmission) Validate(
 func createdDelivery(attributes admission.Attributes) (*postern.WebhookDelivery, bool) {
 	created, ok := attributes.GetObject().(*postern.WebhookDelivery)
 	return created, ok && attributes.GetOperation() == admission.Create && attributes.GetSubresource() == ""
+}
+
+func updatedDelivery(attributes admission.Attributes) (updated, old *postern.WebhookDelivery, ok bool) {
+	updated, isDelivery := attributes.GetObject().(*postern.WebhookDelivery)
+	old, wasDelivery := attributes.GetOldObject().(*postern.WebhookDelivery)
+	return updated, old, isDelivery && wasDelivery && attributes.GetOperation() == admission.Update
 }

@@ -62,8 +62,12 @@ func newReceivingAdmission() (*receivingAdmission, *fakeChain) {
 // slowWriter has no targets.
 type slowWriter struct{ *target.Clock }
 
-func (slowWriter) Resolve(context.Context, postern.TargetKey) error {
+func (slowWriter) Resolve(context.Context, postern.TargetKey, bool) error {
 	return errors.New("there is none")
+}
+
+func (slowWriter) Choose(_ postern.TargetKey, requests []target.Request) []int {
+	return []int{len(requests) - 1}
 }
 
 func (slowWriter) Matches(string, target.Request) ([]target.Match, error) { return nil, nil }
@@ -227,5 +231,30 @@ func TestAdmission_ReceivesWithoutPlugins(t *testing.T) {
 	a := &receivingAdmission{admissionChain: admission.NewChainHandler()}
 	if !a.Handles(admission.Create) {
 		t.Error("creates are not handled")
+	}
+}
+
+func TestAdmission_UpdateIsReceivedFirst(t *testing.T) {
+	record := sent()
+	record.Namespace, record.Name, record.ResourceVersion = "demo", "push", "7"
+	record.Spec.RawPayload, record.Spec.Headers = nil, nil
+	for name, test := range map[string]struct {
+		change func(*postern.WebhookDelivery)
+		want   int
+	}{
+		"a label":   {func(d *postern.WebhookDelivery) { d.Labels = map[string]string{"a": "b"} }, 1},
+		"a payload": {func(d *postern.WebhookDelivery) { d.Spec.RawPayload = []byte("s3cret") }, 0},
+	} {
+		a, chain := newReceivingAdmission()
+		updated := record.DeepCopy()
+		test.change(updated)
+		err := a.Admit(t.Context(), admission.NewAttributesRecord(updated, record,
+			v1alpha1.SchemeGroupVersion.WithKind("WebhookDelivery"), "demo", "push",
+			v1alpha1.SchemeGroupVersion.WithResource("webhookdeliveries"), "", admission.Update,
+			&metav1.UpdateOptions{},
+			false, kubectlUser), nil)
+		if len(chain.admitted) != test.want || apierrors.IsInvalid(err) != (test.want == 0) {
+			t.Errorf("%s: the chain saw %v, error %v", name, chain.admitted, err)
+		}
 	}
 }

@@ -16,11 +16,13 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 
@@ -76,9 +78,10 @@ type Config struct {
 }
 
 type completedConfig struct {
-	generic  genericapiserver.CompletedConfig
-	extra    ExtraConfig
-	stopping *atomic.Bool
+	generic    genericapiserver.CompletedConfig
+	extra      ExtraConfig
+	namespaces corelisters.NamespaceLister
+	stopping   *atomic.Bool
 }
 
 // CompletedConfig can only be created by Complete.
@@ -90,7 +93,8 @@ func (c *Config) Complete() CompletedConfig {
 	trustFrontProxy(&c.Generic.Authentication, &c.Generic.Authorization, c.Extra.Direct)
 	stopping := &atomic.Bool{}
 	c.Generic.BuildHandlerChainFunc = c.Extra.buildHandlerChain(c.Generic.MaxRequestBodyBytes, stopping)
-	return CompletedConfig{&completedConfig{c.Generic.Complete(), c.Extra, stopping}}
+	namespaces := c.Generic.SharedInformerFactory.Core().V1().Namespaces().Lister() // admission uses the same
+	return CompletedConfig{&completedConfig{c.Generic.Complete(), c.Extra, namespaces, stopping}}
 }
 
 // Server is Postern's API server.
@@ -193,9 +197,19 @@ func (c CompletedConfig) storages(store *webhookdelivery.Store, deliverer *deliv
 			func() runtime.Object { return &postern.Application{} }),
 		"applications/webhookdeliveries": endpoint(deliver.TargetAddress(postern.TargetApplication)),
 
-		"webhooksources":                   webhooksource.NewREST(webhooksource.Senders{Verifier: c.extra.Verifier}),
+		"webhooksources": webhooksource.NewREST(
+			webhooksource.Senders{Verifier: c.extra.Verifier}, c.namespaceNames),
 		"webhooksources/webhookdeliveries": endpoint(deliver.SourceAddress(payload.Sources())),
 	}
+}
+
+func (c CompletedConfig) namespaceNames() ([]string, error) {
+	namespaces, err := c.namespaces.List(labels.Everything())
+	names := make([]string, 0, len(namespaces))
+	for _, namespace := range namespaces {
+		names = append(names, namespace.Name)
+	}
+	return names, err
 }
 
 // Start serves until ctx is done, then completes requests in flight. It implements manager.Runnable of
@@ -209,7 +223,9 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.beforeServing()
 	defer context.AfterFunc(ctx, func() { s.stopping.Store(true) })()
-	return s.generic.PrepareRun().RunWithContext(ctx)
+	prepared := s.generic.PrepareRun()
+	keepOwnDocuments(s.generic)
+	return prepared.RunWithContext(ctx)
 }
 
 // Records returns the store of deliveries.

@@ -5,15 +5,22 @@ package apiserver
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"net/http"
+	"strings"
+	"time"
 
+	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
 	"k8s.io/apiserver/pkg/authentication/group"
 	"k8s.io/apiserver/pkg/authentication/request/headerrequest"
+	requestx509 "k8s.io/apiserver/pkg/authentication/request/x509"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
 
@@ -49,9 +56,59 @@ func newRequestHeaderAuthenticator(c *authenticatorfactory.RequestHeaderConfig) 
 	if c == nil {
 		return nil
 	}
-	return group.NewAuthenticatedGroupAdder(
-		headerrequest.NewDynamicVerifyOptionsSecure(c.CAContentProvider.VerifyOptions,
-			c.AllowedClientNames, c.UsernameHeaders, c.UIDHeaders, c.GroupHeaders, c.ExtraHeaderPrefixes))
+	headers := headerrequest.NewDynamic(c.UsernameHeaders, c.UIDHeaders, c.GroupHeaders, c.ExtraHeaderPrefixes)
+	return group.NewAuthenticatedGroupAdder(&requestHeaderAuthenticator{
+		headers:    headers,
+		verifying:  requestx509.NewDynamicCAVerifier(c.CAContentProvider.VerifyOptions, headers, c.AllowedClientNames),
+		options:    c.CAContentProvider.VerifyOptions,
+		namesValue: c.AllowedClientNames.Value,
+		verified:   utilcache.NewLRUExpireCache(maxVerified),
+	})
+}
+
+const (
+	// verifiedTTL is how long a verified front-proxy certificate is not verified again, unless it expires. The
+	// kube-apiserver sends many requests with one certificate, and a verification takes as long as decoding a small
+	// payload. A CA that expires is trusted for that much longer.
+	verifiedTTL = time.Minute
+	// maxVerified is more than the number of kube-apiservers.
+	maxVerified = 64
+)
+
+// requestHeaderAuthenticator verifies the certificate of a client, at most once in verifiedTTL, and returns the user
+// in its request headers.
+type requestHeaderAuthenticator struct {
+	// headers reads the user, and verifying does so after it has verified the certificate.
+	headers, verifying authenticator.Request
+	options            requestx509.VerifyOptionFunc
+	namesValue         func() []string
+	// verified has an entry for each verified certificate.
+	verified *utilcache.LRUExpireCache
+}
+
+// verifiedKey is a certificate, and what it was verified with.
+type verifiedKey struct {
+	digest [sha256.Size]byte
+	roots  *x509.CertPool // the CA provider makes a new pool when the CA changes
+	names  string
+}
+
+// AuthenticateRequest implements authenticator.Request.
+func (a *requestHeaderAuthenticator) AuthenticateRequest(req *http.Request) (*authenticator.Response, bool, error) {
+	options, loaded := a.options()
+	if !loaded || req.TLS == nil || len(req.TLS.PeerCertificates) != 1 {
+		return a.verifying.AuthenticateRequest(req) // also a chain, whose intermediates may expire first
+	}
+	leaf := req.TLS.PeerCertificates[0]
+	key := verifiedKey{sha256.Sum256(leaf.Raw), options.Roots, strings.Join(a.namesValue(), "\x00")}
+	if _, verified := a.verified.Get(key); verified {
+		return a.headers.AuthenticateRequest(req)
+	}
+	response, ok, err := a.verifying.AuthenticateRequest(req)
+	if ok && err == nil {
+		a.verified.Add(key, true, min(verifiedTTL, time.Until(leaf.NotAfter)))
+	}
+	return response, ok, err
 }
 
 // callerAuthenticator authenticates callers admitted by callerFilter.
@@ -82,16 +139,17 @@ type callerAuthorizer struct {
 	allowDirect bool
 }
 
-// Authorize allows relayed requests for our API group. Other checks, such as impersonation, go to the kube-apiserver.
+// Authorize allows relayed requests for our API group. Other checks, such as of impersonation or of whether a
+// server-side apply may create the object, go to the kube-apiserver.
 func (a *callerAuthorizer) Authorize(
 	ctx context.Context, attributes authorizer.Attributes,
 ) (authorizer.Decision, string, error) {
 	_, fromFrontProxy := attributes.GetUser().(frontProxyUser)
 	ours := attributes.IsResourceRequest() && attributes.GetAPIGroup() == postern.GroupName
 	switch {
-	case ours && fromFrontProxy:
+	case ours && fromFrontProxy && isRequested(ctx, attributes):
 		return authorizer.DecisionAllow, "authorized by the kube-apiserver that relayed it", nil
-	case ours && !a.allowDirect: // callerFilter rejects it first; this is a safeguard
+	case ours && !fromFrontProxy && !a.allowDirect: // callerFilter rejects it first; this is a safeguard
 		return authorizer.DecisionDeny, errDirectCaller.ErrStatus.Message, nil
 	}
 	decision, reason, err := a.Authorizer.Authorize(ctx, attributes)
@@ -99,6 +157,14 @@ func (a *callerAuthorizer) Authorize(
 		c.onAuthorized(attributes.GetUser())
 	}
 	return decision, reason, err
+}
+
+// isRequested reports whether the attributes are those of the request, for which the kube-apiserver authorized it.
+func isRequested(ctx context.Context, attributes authorizer.Attributes) bool {
+	info, ok := genericapirequest.RequestInfoFrom(ctx)
+	return ok && info.Verb == attributes.GetVerb() && info.Resource == attributes.GetResource() &&
+		info.Subresource == attributes.GetSubresource() && info.Namespace == attributes.GetNamespace() &&
+		info.Name == attributes.GetName()
 }
 
 // unwrapAuthorizer returns the authorizer that also asks the kube-apiserver about front-proxy users. Use it to check a

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 )
 
@@ -89,8 +90,14 @@ func TestFrontProxy_SkipsReviewForOwnAPIOnly(t *testing.T) {
 		change func(*authorizer.AttributesRecord)
 		want   authorizer.Decision
 	}{
-		"relayed":          {func(*authorizer.AttributesRecord) {}, authorizer.DecisionAllow},
-		"direct":           {func(a *authorizer.AttributesRecord) { a.User = direct }, authorizer.DecisionDeny},
+		"relayed": {func(*authorizer.AttributesRecord) {}, authorizer.DecisionAllow},
+		"direct":  {func(a *authorizer.AttributesRecord) { a.User = direct }, authorizer.DecisionDeny},
+		"of a server-side apply that creates": {
+			func(a *authorizer.AttributesRecord) { a.Verb = "patch" }, authorizer.DecisionDeny},
+		"of another object":    {func(a *authorizer.AttributesRecord) { a.Name = "b" }, authorizer.DecisionDeny},
+		"of another namespace": {func(a *authorizer.AttributesRecord) { a.Namespace = "b" }, authorizer.DecisionDeny},
+		"of a subresource": {
+			func(a *authorizer.AttributesRecord) { a.Subresource = "redeliver" }, authorizer.DecisionDeny},
 		"of another group": {func(a *authorizer.AttributesRecord) { a.APIGroup = "" }, authorizer.DecisionDeny},
 		"to impersonate": {
 			func(a *authorizer.AttributesRecord) { a.APIGroup, a.Resource = "authentication.k8s.io", "uids" },
@@ -101,9 +108,18 @@ func TestFrontProxy_SkipsReviewForOwnAPIOnly(t *testing.T) {
 	} {
 		attributes := ours
 		test.change(&attributes)
-		got, _, err := (&callerAuthorizer{denyAll{}, true}).Authorize(t.Context(), attributes)
+		ctx := genericapirequest.WithRequestInfo(t.Context(), &genericapirequest.RequestInfo{
+			Verb: "create", Resource: "webhookdeliveries"})
+		got, _, err := (&callerAuthorizer{denyAll{}, true}).Authorize(ctx, attributes)
 		if err != nil || got != test.want {
 			t.Errorf("%s: got %v, %v; want %v", name, got, err, test.want)
+		}
+		kubeAPIServer := &allowAll{}
+		_, _, err = (&callerAuthorizer{kubeAPIServer, false}).Authorize(ctx, attributes)
+		isRelayed := attributes.User == user.Info(relayed)
+		if asked := kubeAPIServer.asked > 0; err != nil || isRelayed &&
+			asked == (test.want == authorizer.DecisionAllow) {
+			t.Errorf("%s: the kube-apiserver was asked: %t, %v", name, asked, err)
 		}
 	}
 }

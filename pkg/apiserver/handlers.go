@@ -31,7 +31,8 @@ func (c ExtraConfig) buildHandlerChain(
 		handler = withRequestHeaderReady(handler, generic.Authentication.RequestHeaderConfig)
 		handler = filters.WithBodyTimeout(handler, c.PayloadTimeout)
 		handler = filters.WithConnectionClose(handler, stopping)
-		return filters.WithoutQuerySecret(handler, querySecretWarning)
+		handler = filters.WithoutQuerySecret(handler, querySecretWarning)
+		return filters.WithoutContinue(handler)
 	}
 }
 

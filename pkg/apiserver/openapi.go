@@ -4,59 +4,33 @@
 package apiserver
 
 import (
-	"slices"
 	"strings"
 
-	"k8s.io/kube-openapi/pkg/spec3"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/kube-openapi/pkg/aggregator"
 	"k8s.io/kube-openapi/pkg/validation/spec"
+
+	"postern.dev/postern/apis/postern"
 )
 
-const (
-	fieldValidationParameter = "fieldValidation"
-	namePathSuffix           = "/{name}"
-	patchDescription         = "Not allowed: a delivery is immutable. The operation is described because kubectl " +
-		"looks only here for whether the server validates the fields of a created object."
-)
+// ownPaths are the paths of our API group. The kube-apiserver serves all others itself, such as /version.
+const ownPaths = "/apis/" + postern.GroupName
 
-// DescribeFieldValidation adds a PATCH with the parameter fieldValidation to each object that can be created but not
-// patched. It is a post-processor of the built OpenAPI v3 document and returns the same document.
-//
-// kubectl asks the server to validate a created object only if the PATCH of its kind has the parameter:
-// https://github.com/kubernetes/cli-runtime/blob/v0.37.1/pkg/resource/query_param_verifier_v3.go Otherwise kubectl
-// lists all CustomResourceDefinitions to see whether the kind is a custom resource. A user without that permission
-// could not create anything with kubectl.
-func DescribeFieldValidation(document *spec3.OpenAPI) (*spec3.OpenAPI, error) {
-	if document.Paths == nil {
-		return document, nil
-	}
-	for path, object := range document.Paths.Paths {
-		collection := document.Paths.Paths[strings.TrimSuffix(path, namePathSuffix)]
-		if !strings.HasSuffix(path, namePathSuffix) || object.Get == nil || object.Patch != nil || collection == nil ||
-			collection.Post == nil {
-			continue
-		}
-		parameters := collection.Post.Parameters
-		i := slices.IndexFunc(parameters, func(p *spec3.Parameter) bool { return p.Name == fieldValidationParameter })
-		if i < 0 {
-			continue
-		}
-		object.Patch = patchOperation(object.Get, parameters[i])
-	}
-	return document, nil
+// KeepOwnPaths drops the paths outside of our API group, and what only they use, from the OpenAPI v2 document. It is a
+// post-processor of the built document and returns a new one.
+func KeepOwnPaths(document *spec.Swagger) (*spec.Swagger, error) {
+	return aggregator.FilterSpecByPathsWithoutSideEffects(document, []string{ownPaths + "/"}), nil
 }
 
-// patchOperation returns the rejected PATCH for the object that get reads.
-func patchOperation(get *spec3.Operation, fieldValidation *spec3.Parameter) *spec3.Operation {
-	patch := &spec3.Operation{}
-	patch.Tags = get.Tags
-	patch.Description = patchDescription
-	patch.OperationId = "patch" + strings.TrimPrefix(get.OperationId, "read")
-	patch.Parameters = []*spec3.Parameter{fieldValidation}
-	refused := &spec3.Response{}
-	refused.Description = "Method Not Allowed"
-	patch.Responses = &spec3.Responses{}
-	patch.Responses.StatusCodeResponses = map[int]*spec3.Response{405: refused}
-	const kindOf = "x-kubernetes-group-version-kind"
-	patch.Extensions = spec.Extensions{kindOf: get.Extensions[kindOf]}
-	return patch
+// keepOwnDocuments deletes the OpenAPI v3 documents outside of our API group. Call it after PrepareRun.
+//
+// The kube-apiserver publishes one list of the documents of all servers. It relays a document that two servers have to
+// any of them, and the other's digest is in the link: then most requests fail.
+// Source: k8s.io/kube-aggregator, pkg/controllers/openapiv3/aggregator/aggregator.go.
+func keepOwnDocuments(server *genericapiserver.GenericAPIServer) {
+	for _, service := range server.Handler.GoRestfulContainer.RegisteredWebServices() {
+		if path := service.RootPath(); path != ownPaths && !strings.HasPrefix(path, ownPaths+"/") {
+			server.OpenAPIV3VersionedService.DeleteGroupVersion(strings.TrimPrefix(path, "/"))
+		}
+	}
 }

@@ -22,7 +22,7 @@ type fakeRecords struct {
 	refuse  map[string]error // of Delete, by name
 }
 
-func (f *fakeRecords) Delete(_ context.Context, record *postern.WebhookDelivery) error {
+func (f *fakeRecords) Evict(_ context.Context, record *postern.WebhookDelivery) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.refuse[record.Name]; err != nil {

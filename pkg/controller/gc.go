@@ -30,8 +30,8 @@ const (
 
 // RecordDeleter deletes stored deliveries. It is safe for concurrent use.
 type RecordDeleter interface {
-	// Delete deletes a record unless it has changed since it was read.
-	Delete(ctx context.Context, record *postern.WebhookDelivery) error
+	// Evict deletes a record, unless it is pending or another record by now. It ignores finalizers.
+	Evict(ctx context.Context, record *postern.WebhookDelivery) error
 }
 
 // GarbageCollector deletes the oldest records before they expire if there are too many or they take too many bytes. It
@@ -92,17 +92,15 @@ func (i *RecordIndex) usageByNamespace() map[string]usage {
 }
 
 // deleteAll deletes records, and returns how many it deleted and the first error. It ignores records that are already
-// gone or have changed; the next run handles those.
+// gone or pending again.
 func (c *GarbageCollector) deleteAll(ctx context.Context, records []entry) (deleted int, err error) {
 	done := make([]bool, len(records))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxConcurrentDeletes)
 	for i, record := range records {
 		group.Go(func() error {
-			err := c.Records.Delete(ctx, &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{
-				Namespace: record.Namespace, Name: record.Name,
-				UID: record.uid, ResourceVersion: record.resourceVersion,
-			}})
+			err := c.Records.Evict(ctx, &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{
+				Namespace: record.Namespace, Name: record.Name, UID: record.uid}})
 			done[i] = err == nil
 			if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 				return nil

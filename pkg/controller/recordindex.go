@@ -33,10 +33,9 @@ type RecordIndex struct {
 // entry is the index entry of a record.
 type entry struct {
 	types.NamespacedName
-	uid             types.UID
-	resourceVersion string
-	created         time.Time
-	received        time.Time
+	uid      types.UID
+	created  time.Time
+	received time.Time
 	usage
 }
 
@@ -154,8 +153,9 @@ func (i *RecordIndex) read(obj any) (entry, error) {
 	}
 	e := entry{
 		NamespacedName: types.NamespacedName{Namespace: d.Namespace, Name: d.Name},
-		uid:            d.UID, resourceVersion: d.ResourceVersion,
-		created: d.CreationTimestamp.Time, received: receivedAt(d), usage: usage{records: 1, bytes: int64(bytes)},
+		uid:            d.UID,
+		created:        d.CreationTimestamp.Time, received: receivedAt(d),
+		usage: usage{records: 1, bytes: int64(bytes)},
 	}
 	if d.Status.Phase == postern.DeliveryPending {
 		e.pending, e.pendingBytes = 1, e.bytes

@@ -16,7 +16,7 @@ func withDefaults(own, defaults map[string]string) *Secrets {
 }
 
 func TestDefaults_ApplyWithoutKeyInNamespace(t *testing.T) {
-	plant := &Target{Resource: ResourceGatewaySyncs, Name: "plant"}
+	plant := &Target{Resource: "gatewaysyncs", Name: "plant"}
 	for name, tc := range map[string]struct {
 		own, defaults map[string]string
 		source        string

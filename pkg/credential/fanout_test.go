@@ -88,7 +88,7 @@ func TestVerifyInNamespaces_IgnoresTargetKeys(t *testing.T) {
 	s.Set("a", asBytes(map[string]string{"gatewaysyncs.plant.token": "p"}))
 	v := NewVerifier(Config{RequireSecret: true}, s)
 	a := Attempt{Source: "generic", Header: header("X-Webhook-Token", "p"),
-		Target: &Target{ResourceGatewaySyncs, "plant"}}
+		Target: &Target{"gatewaysyncs", "plant"}}
 	if got, err := v.VerifyInNamespaces(t.Context(), []string{"a"}, a); err == nil {
 		t.Errorf("got %v, want a rejection", got)
 	}

@@ -95,7 +95,7 @@ func BenchmarkVerifyHMAC10KiB(b *testing.B) {
 	a := Attempt{
 		Namespace: namespace,
 		Source:    "github",
-		Target:    &Target{Resource: ResourceGatewaySyncs, Name: "web"},
+		Target:    &Target{Resource: "gatewaysyncs", Name: "web"},
 		Header:    header("X-Hub-Signature-256", "sha256="+sign("s3cret", string(body))),
 		Body:      body,
 	}

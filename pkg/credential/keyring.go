@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/payload"
 )
 
@@ -72,8 +73,10 @@ func isSourceKey(key string) bool {
 
 func isTargetKey(key string) bool {
 	resource, rest, _ := strings.Cut(key, ".")
-	return (resource == ResourceGatewaySyncs || resource == ResourceApplications) &&
-		(strings.HasSuffix(rest, hmacSuffix) || strings.HasSuffix(rest, tokenSuffix))
+	isTarget := slices.ContainsFunc(postern.TargetKinds(), func(k postern.TargetKind) bool {
+		return k.Resource() == resource
+	})
+	return isTarget && (strings.HasSuffix(rest, hmacSuffix) || strings.HasSuffix(rest, tokenSuffix))
 }
 
 func parseSecrets(value []byte) (parsed []secret, unread int) {
@@ -123,12 +126,34 @@ func (k keyring) forAttempt(a Attempt) validSecrets {
 	if a.Source != "" {
 		own := lookup(payload.SecretKey(a.Source))
 		valid.hmac, valid.token = slices.Concat(valid.hmac, own), slices.Concat(valid.token, own)
+	} else {
+		valid.token = slices.Concat(valid.token, k.sourceTokens())
 	}
 	// A payload of an unknown sender may turn out to be from one with a key, and a delivery without a target may reach
 	// one with a key.
 	valid.configured = valid.applies || a.Source == "" && k.hasSourceKey || a.Target == nil && k.hasTargetKey
 	return valid
 }
+
+// sourceTokens returns the secrets of all types of sender that can send a token. A delivery whose sender only the
+// payload shows may have any of them, and is verified again once the payload is decoded.
+func (k keyring) sourceTokens() []secret {
+	var tokens []secret
+	for _, key := range tokenKeys {
+		tokens = append(tokens, k.secrets[key]...)
+	}
+	return tokens
+}
+
+// tokenKeys are the keys of the types of sender that can send a token.
+var tokenKeys = func() (keys []string) {
+	for _, sender := range payload.Senders() {
+		if sender.Token {
+			keys = append(keys, payload.SecretKey(sender.Name))
+		}
+	}
+	return keys
+}()
 
 func (k keyring) hasOwnKey(t Target) bool {
 	ownHMAC, ownToken := t.keys()

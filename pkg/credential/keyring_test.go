@@ -14,8 +14,8 @@ import (
 
 func TestKeyring_KeysApplyToSenderAndTarget(t *testing.T) {
 	unordered := cmpopts.SortSlices(func(a, b string) bool { return a < b })
-	web := &Target{Resource: ResourceGatewaySyncs, Name: "web"}
-	webApplication := &Target{Resource: ResourceApplications, Name: "web"}
+	web := &Target{Resource: "gatewaysyncs", Name: "web"}
+	webApplication := &Target{Resource: "applications", Name: "web"}
 	for _, tc := range []struct {
 		name   string
 		data   map[string]string
@@ -35,6 +35,10 @@ func TestKeyring_KeysApplyToSenderAndTarget(t *testing.T) {
 			source: "gitlab"},
 		{name: "source's key is not for an unknown source",
 			data: map[string]string{"webhook.github-secret": "g", "webhook.-secret": "x"}},
+		{name: "a token's key may be for an unknown source, until that is decoded", data: map[string]string{
+			"webhook.argocd-secret": "g", "webhook.harbor-secret": "x"}, token: []string{"g"}},
+		{name: "a token's key is for no unknown source at a target with a key", data: map[string]string{
+			"webhook.argocd-secret": "g", "gatewaysyncs.web.token": "wt"}, target: web, token: []string{"wt"}},
 		{name: "docker.io", data: map[string]string{"webhook.docker-secret": "d", "webhook.docker.io-secret": "x"},
 			source: "docker.io", token: []string{"d"}},
 		{name: "ghcr.io", data: map[string]string{"webhook.ghcr-secret": "d", "webhook.ghcr.io-secret": "x"},
@@ -63,7 +67,7 @@ func TestKeyring_KeysApplyToSenderAndTarget(t *testing.T) {
 		{name: "empty own key replaces too", data: map[string]string{"hmac": "h", "token": "t",
 			"gatewaysyncs.web.hmac": " \n"}, target: web},
 		{name: "own key is for no other target", data: map[string]string{"hmac": "h", "gatewaysyncs.web.hmac": "wh"},
-			target: &Target{Resource: ResourceGatewaySyncs, Name: "we"}, hmac: []string{"h"}},
+			target: &Target{Resource: "gatewaysyncs", Name: "we"}, hmac: []string{"h"}},
 		{name: "own key is not for the same name of the other resource", data: map[string]string{"hmac": "h",
 			"gatewaysyncs.web.hmac": "wh"}, target: webApplication, hmac: []string{"h"}},
 		{name: "own key is not for a delivery without a target",
@@ -71,10 +75,10 @@ func TestKeyring_KeysApplyToSenderAndTarget(t *testing.T) {
 		{name: "application", data: map[string]string{"applications.web.token": "at"}, target: webApplication,
 			token: []string{"at"}},
 		{name: "dots in a name", data: map[string]string{"applications.web.eu.hmac": "d", "applications.web.hmac": "x"},
-			target: &Target{Resource: ResourceApplications, Name: "web.eu"}, hmac: []string{"d"}},
+			target: &Target{Resource: "applications", Name: "web.eu"}, hmac: []string{"d"}},
 		{name: "name that looks like a key",
 			data:   map[string]string{"applications.web.hmac": "x", "applications.web.hmac.token": "d"},
-			target: &Target{Resource: ResourceApplications, Name: "web.hmac"}, token: []string{"d"}},
+			target: &Target{Resource: "applications", Name: "web.hmac"}, token: []string{"d"}},
 		{name: "unknown keys are ignored",
 			data: map[string]string{"HMAC": "x", "password": "x", "gatewaysyncs.hmac": "x", "gatewaysyncs.web": "x",
 				"gatewaysyncs.web.password": "x", "webhook.github": "x"}, source: "github", target: web},

@@ -107,11 +107,11 @@ func TestKeyring_EmptyTargetKeyIsOwnKey(t *testing.T) {
 		target    Target
 		want      bool
 	}{
-		{namespace, Target{ResourceApplications, "web"}, true},
-		{namespace, Target{ResourceGatewaySyncs, "api"}, true},
-		{namespace, Target{ResourceGatewaySyncs, "web"}, false},
-		{namespace, Target{ResourceApplications, "we"}, false},
-		{"other", Target{ResourceApplications, "web"}, false},
+		{namespace, Target{"applications", "web"}, true},
+		{namespace, Target{"gatewaysyncs", "api"}, true},
+		{namespace, Target{"gatewaysyncs", "web"}, false},
+		{namespace, Target{"applications", "we"}, false},
+		{"other", Target{"applications", "web"}, false},
 	} {
 		if got := s.HasOwnKey(tc.namespace, &tc.target); got != tc.want {
 			t.Errorf("%s %+v: got %t, want %t", tc.namespace, tc.target, got, tc.want)

@@ -6,6 +6,8 @@ package credential
 import (
 	"strings"
 	"testing"
+
+	"postern.dev/postern/pkg/payload"
 )
 
 // message returns the error message of a rejected attempt.
@@ -41,8 +43,8 @@ func TestRejection_HidesConfiguration(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			seen := map[string]bool{}
 			for _, v := range verifiers {
-				for _, target := range []*Target{nil, {ResourceGatewaySyncs, "web"},
-					{ResourceApplications, "missing"}} {
+				for _, target := range []*Target{nil, {"gatewaysyncs", "web"},
+					{"applications", "missing"}} {
 					for _, source := range []string{"", "github", "harbor"} {
 						a := presented
 						a.Namespace, a.Source, a.Target = namespace, source, target
@@ -58,12 +60,18 @@ func TestRejection_HidesConfiguration(t *testing.T) {
 }
 
 func TestRejection_SaysWhatToDo(t *testing.T) {
-	const remedy = "sign the exact body with HMAC-SHA256 in X-Hub-Signature-256: sha256=HEX, X-Hub-Signature: " +
+	var signing []string
+	for _, s := range payload.Senders() {
+		if len(s.Signatures) > 0 {
+			signing = append(signing, s.Name)
+		}
+	}
+	remedy := "sign the exact body with HMAC-SHA256 in X-Hub-Signature-256: sha256=HEX, X-Hub-Signature: " +
 		"sha256=HEX, X-Gitea-Signature: HEX, X-Forgejo-Signature: HEX, X-Gogs-Signature: HEX, or with a signing " +
 		"token, within 5 minutes, in Webhook-Signature: v1,BASE64, or send the secret in X-Gitlab-Token, " +
 		"X-Webhook-Secret, X-Webhook-Token, X-Jfrog-Event-Auth, each given once; signatures count only from senders " +
-		"that sign (bitbucket, bitbucket-server, generic, ghcr.io, gitea, github, gitlab, jfrog, nexus), SHA-1 only " +
-		"from nexus, and ?secret= only from senders that support nothing else"
+		"that sign (" + strings.Join(signing, ", ") + "), SHA-1 only from nexus, " +
+		"and ?secret= only from senders that support nothing else"
 	const identity = "; or authenticate to the Kubernetes API, for example with a ServiceAccount token"
 	token := header("X-Gitlab-Token", "other")
 	for _, tc := range []struct {

@@ -6,7 +6,7 @@ package credential
 import "testing"
 
 func TestRequireSecret_OffAllowsOnlyUnconfigured(t *testing.T) {
-	web := &Target{Resource: ResourceGatewaySyncs, Name: "web"}
+	web := &Target{Resource: "gatewaysyncs", Name: "web"}
 	for _, tc := range []struct {
 		name   string
 		data   map[string]string

@@ -135,6 +135,7 @@ func (k keyring) orDefaults(defaults keyring, a Attempt) validSecrets {
 		return own
 	}
 	valid := defaults.forAttempt(a)
+	valid.token = slices.Concat(valid.token, own.token) // of senders that are not known yet
 	valid.configured = valid.configured || own.configured
 	return valid
 }

@@ -160,7 +160,7 @@ func TestSigningToken_ReferenceMessage(t *testing.T) {
 
 func TestSigningToken_AppliesLikeHMACKey(t *testing.T) {
 	token := signingToken(lampKey)
-	web := &Target{Resource: ResourceGatewaySyncs, Name: "web"}
+	web := &Target{Resource: "gatewaysyncs", Name: "web"}
 	for _, tc := range []struct {
 		name   string
 		data   map[string]string

@@ -61,15 +61,9 @@ const (
 	MethodNone           Method = "None" // not required; see Config.RequireSecret
 )
 
-// The resources whose objects may have secrets of their own.
-const (
-	ResourceGatewaySyncs = "gatewaysyncs"
-	ResourceApplications = "applications"
-)
-
 // Target is the object that a delivery names. It need not exist.
 type Target struct {
-	Resource string // ResourceGatewaySyncs or ResourceApplications
+	Resource string // of a postern.TargetKind
 	Name     string
 }
 

@@ -39,7 +39,7 @@ func unavailable(t *testing.T) error {
 	}
 	if err = writer.Resolve(t.Context(), postern.TargetKey{
 		Kind: postern.TargetGatewaySync, Namespace: "demo", Name: "plant",
-	}); !target.IsTransient(err) {
+	}, false); !target.IsTransient(err) {
 		t.Fatalf("got %v, want a transient error", err)
 	}
 	return err

@@ -12,8 +12,10 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/payload"
+	"postern.dev/postern/pkg/text"
 )
 
 // decode sets what a delivery requests, as far as the method proves that the sender requested it.
@@ -33,6 +35,8 @@ func (d *Deliverer) decode(ctx context.Context, r *Request, method credential.Me
 	delivery.Spec.Events = decoded.Events
 	if len(decoded.Events) == 0 {
 		delivery.Status.Reason, delivery.Status.Message = ignoredBecause(decoded.Ignored)
+	} else {
+		delivery.Status.Ignored = ignoredParts(decoded.Ignored)
 	}
 	r.deliveryID = decoded.DeliveryID
 	return nil
@@ -53,7 +57,7 @@ func (d *Deliverer) decodeBody(r *Request, method credential.Method) (payload.De
 	return payload.Decode(input)
 }
 
-// ignoredBecause returns the first reason and all messages of a payload that requests nothing.
+// ignoredBecause returns the first reason and all messages of what a payload does not request.
 func ignoredBecause(ignored []payload.Ignored) (reason, message string) {
 	if len(ignored) == 0 {
 		return ReasonNothingRequested, "the payload asks for nothing"
@@ -63,6 +67,19 @@ func ignoredBecause(ignored []payload.Ignored) (reason, message string) {
 		messages = append(messages, i.Message)
 	}
 	return ignored[0].Reason, truncateText(strings.Join(messages, "; "))
+}
+
+// maxIgnoredBytes bounds the message of an ignored part. There are at most 16 of them.
+const maxIgnoredBytes = 256
+
+func ignoredParts(ignored []payload.Ignored) []postern.IgnoredPart {
+	var parts []postern.IgnoredPart
+	for _, i := range ignored {
+		parts = append(parts, postern.IgnoredPart{
+			Reason: i.Reason, Message: text.Truncate(i.Message, maxIgnoredBytes),
+		})
+	}
+	return parts
 }
 
 // keptHeaders are the headers that a record keeps: they describe the delivery and hold no secrets.

@@ -26,16 +26,17 @@ import (
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/fairness"
-	"postern.dev/postern/pkg/payload"
 	"postern.dev/postern/pkg/target"
 )
 
 // Targets finds and writes the targets of deliveries.
 type Targets interface {
-	// Resolve returns a NotFound error if the object does not exist.
-	Resolve(ctx context.Context, key postern.TargetKey) error
+	// Resolve returns a NotFound error if the object does not exist. If live is set it reads the object, for Choose.
+	Resolve(ctx context.Context, key postern.TargetKey, live bool) error
 	// Matches returns the objects in a namespace that want the request.
 	Matches(namespace string, request target.Request) ([]target.Match, error)
+	// Choose returns the indexes of the requests, of several for git refs, that are written to a named object.
+	Choose(key postern.TargetKey, requests []target.Request) []int
 	// Write makes the object hold the requests, and returns one result per request. A dry run writes nothing.
 	Write(ctx context.Context, key postern.TargetKey, requests []target.Request, dryRun bool) []target.Result
 	// Stamp returns a time of receipt in whole microseconds. It is later than every time returned before.
@@ -107,6 +108,7 @@ type Deliverer struct {
 	receipts      receipts
 	unstored      unstored
 	repeats       *repeatCounter
+	takenBack     takenBackUpdates
 	eventLimiter  eventLimiter
 	tracer        trace.Tracer
 }
@@ -127,6 +129,7 @@ func New(config Config) *Deliverer {
 		eventLimiter: newEventLimiter(), tracer: config.Tracing.Tracer(instrumentation),
 	}
 	d.statusUpdates.SetLimit(maxStatusUpdates)
+	d.takenBack.updates.SetLimit(maxTakenBackUpdates)
 	return d
 }
 
@@ -146,7 +149,7 @@ func (d *Deliverer) Deliver(ctx context.Context, r *Request) (record *postern.We
 	if err := d.admit(ctx, r); err != nil {
 		return nil, err
 	}
-	return d.execute(ctx, r) // resolve, record and write
+	return d.execute(ctx, r) // resolve, write and record
 }
 
 // receive verifies the sender and decodes its request, unless that is done. It sets spec.events and the status of the
@@ -168,11 +171,7 @@ func (d *Deliverer) receive(ctx context.Context, r *Request) error {
 		return err
 	}
 	defer end()
-	if r.Delivery.Spec.Source == "" {
-		r.Delivery.Spec.Source = payload.SourceFromHeader(r.Header)
-	}
-	sourceKnown := r.Delivery.Spec.Source != ""
-	method, err := d.verify(ctx, r)
+	method, sourceKnown, err := d.verifySource(ctx, r)
 	if err != nil {
 		return err
 	}

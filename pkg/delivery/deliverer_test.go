@@ -28,8 +28,7 @@ func TestDeliverer_StagesStopAtFirstError(t *testing.T) {
 	}{
 		"delivered": {
 			journal: []string{
-				"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v2.0.0",
-				"update Applied",
+				"mutate", "validate", "resolve " + plant, "write " + plant + " v2.0.0", "record Applied",
 			},
 		},
 		"dry run": {
@@ -85,14 +84,13 @@ func TestDeliverer_StagesStopAtFirstError(t *testing.T) {
 		},
 		"the name is taken": {
 			arrange: func(p *pipeline, _ *Request) { p.onRecord = nameTaken },
-			journal: []string{"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v2.0.0"},
+			journal: []string{"mutate", "validate", "resolve " + plant, "write " + plant + " v2.0.0", "record Applied"},
 			code:    http.StatusConflict,
 		},
 		"the target can't be written": {
 			arrange: func(p *pipeline, _ *Request) { p.writeErr = errors.New("refused") },
 			journal: []string{
-				"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v2.0.0",
-				"update Failed",
+				"mutate", "validate", "resolve " + plant, "write " + plant + " v2.0.0", "record Failed",
 			},
 			code: http.StatusInternalServerError,
 		},

@@ -6,9 +6,11 @@ package delivery
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/klog/v2"
 
 	"postern.dev/postern/apis/postern"
 )
@@ -17,7 +19,11 @@ import (
 // retried later. GitHub, for one, hangs up after ten seconds.
 const answerTimeout = 8 * time.Second
 
-// execute records an admitted delivery and writes its targets, or answers a repeat.
+// pendingDelay is how long a delivery may be written before it is recorded as Pending. It exceeds the time of almost
+// all writes to a kube-apiserver under load, since a record that is stored twice costs as much as the write.
+const pendingDelay = 500 * time.Millisecond
+
+// execute writes the targets of an admitted delivery and records it, or answers a repeat.
 func (d *Deliverer) execute(ctx context.Context, r *Request) (*postern.WebhookDelivery, error) {
 	if r.first != nil || r.inFlight != nil {
 		return d.repeat(ctx, r)
@@ -66,38 +72,121 @@ func (d *Deliverer) checkExecutable(r *Request) error {
 	return d.Accepting(r.Delivery.Namespace)
 }
 
-// recordAndWrite records a delivery as Pending and writes its targets, concurrently unless r.recordFirst is set: the
-// answer then takes as long as the slower of the two. The final status is stored after the answer, so that an
-// interrupted delivery is retried. It is not canceled with its request, since many senders hang up after a few seconds.
+// recordAndWrite writes the targets of a delivery and records it. If all targets are written soon, the record is stored
+// once, with the outcome. Otherwise, or if r.recordFirst is set, the delivery is recorded as Pending, so that it is
+// retried if it is interrupted, and its final status is stored after the answer. It is not canceled with its request,
+// since many senders hang up after a few seconds.
 func (d *Deliverer) recordAndWrite(
 	ctx context.Context, r *Request, tasks []task,
 ) (*postern.WebhookDelivery, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
-	status := &r.Delivery.Status
-	status.Phase, status.Reason, status.Message = postern.DeliveryPending, "", "" // not Attempted
-	written := make(chan []writeResult, 1)
-	write := func() { written <- d.write(ctx, tasks, false) }
-	if !r.recordFirst {
-		go write()
+	watch := d.newTargetWatch()
+	for i := range tasks {
+		tasks[i].watch = watch
 	}
-	record, err := d.record(ctx, r)
-	switch {
-	case err == nil && r.recordFirst:
-		write()
-	case err != nil && !r.recordFirst:
-		if firstRecord(err) == nil {
-			d.receipts.note(r.Delivery)
+	if r.recordFirst {
+		record, err := d.recordPending(ctx, r)
+		if err != nil {
+			return nil, err
 		}
-		<-written
+		return d.completePending(ctx, record, d.write(ctx, tasks, false), watch)
 	}
+	pending := d.recordPendingLater(ctx, r)
+	defer pending.stop() // also if a write panics
+	results := d.write(ctx, tasks, false)
+	if pending.stop() {
+		return d.recordOutcome(ctx, r, results, watch)
+	}
+	record, err := pending.wait()
 	if err != nil {
+		d.noteUnrecorded(r, err)
 		return nil, err
 	}
-	results := <-written
+	return d.completePending(ctx, record, results, watch)
+}
+
+// pendingRecord is a delivery that is recorded as Pending unless it is written by then.
+type pendingRecord struct {
+	timer    *time.Timer
+	recorded chan struct{}
+	record   *postern.WebhookDelivery
+	err      error
+}
+
+// recordPendingLater records a delivery as Pending after pendingDelay. Meanwhile it is written in this goroutine, which
+// costs less than another one whose stack has to grow.
+func (d *Deliverer) recordPendingLater(ctx context.Context, r *Request) *pendingRecord {
+	p := &pendingRecord{recorded: make(chan struct{})}
+	p.timer = time.AfterFunc(pendingDelay, func() {
+		defer close(p.recorded)
+		defer func() {
+			if problem := recover(); problem != nil { // the server recovers only from panics of its own goroutines
+				klog.FromContext(ctx).Error(nil, "Recording a delivery panicked", "panic", problem,
+					"stack", string(debug.Stack()))
+				p.err = apierrors.NewInternalError(errors.New("the delivery can't be recorded, see Postern's log"))
+			}
+		}()
+		p.record, p.err = d.recordPending(ctx, r)
+	})
+	return p
+}
+
+// stop reports whether the delivery is not recorded, and will not be.
+func (p *pendingRecord) stop() bool { return p.timer.Stop() }
+
+// wait returns the record. Call it only if stop returned false.
+func (p *pendingRecord) wait() (*postern.WebhookDelivery, error) {
+	<-p.recorded
+	return p.record, p.err
+}
+
+// recordPending records a delivery whose targets are not written yet.
+func (d *Deliverer) recordPending(ctx context.Context, r *Request) (*postern.WebhookDelivery, error) {
+	status := &r.Delivery.Status
+	status.Phase, status.Reason, status.Message = postern.DeliveryPending, "", "" // not Attempted
+	return d.record(ctx, r)
+}
+
+// completePending sets the outcome of a delivery that is recorded as Pending, and stores it after the answer.
+func (d *Deliverer) completePending(
+	ctx context.Context, record *postern.WebhookDelivery, results []writeResult, watch *targetWatch,
+) (*postern.WebhookDelivery, error) {
 	setOutcome(record, resultsOf(results), d.Now())
 	d.recordEvents(record, record.Status.Targets)
-	d.storeFinalStatusAsync(ctx, record)
+	d.storeFinalStatusAsync(ctx, record, watch)
+	return answerOutcome(record, results)
+}
+
+// recordOutcome records a delivery whose targets are written.
+func (d *Deliverer) recordOutcome(
+	ctx context.Context, r *Request, results []writeResult, watch *targetWatch,
+) (*postern.WebhookDelivery, error) {
+	setOutcome(r.Delivery, resultsOf(results), d.Now())
+	listed := r.Delivery.Status.Targets
+	store := func(fitting *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
+		r.Delivery = fitting
+		return d.record(ctx, r)
+	}
+	record, err := storeFitting(ctx, r.Delivery, store)
+	if err != nil {
+		d.noteUnrecorded(r, err)
+		return nil, err
+	}
+	d.recordEvents(record, listed)
+	watch.start(record)
+	return answerOutcome(record, results)
+}
+
+// noteUnrecorded remembers the receipt of a delivery that may be written but could not be recorded.
+func (d *Deliverer) noteUnrecorded(r *Request, err error) {
+	if firstRecord(err) == nil {
+		d.receipts.note(r.Delivery)
+	}
+}
+
+// answerOutcome returns the record, and the error for the client if the delivery failed.
+func answerOutcome(record *postern.WebhookDelivery, results []writeResult) (*postern.WebhookDelivery, error) {
 	if record.Status.Phase == postern.DeliveryFailed {
 		return record, worstError(results)
 	}

@@ -6,6 +6,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"testing"
@@ -64,10 +65,7 @@ func TestExecute_TransientErrorIsPending(t *testing.T) {
 	}{
 		"at the write": {
 			func(p *pipeline) { p.writeErr = down },
-			[]string{
-				"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v2.0.0",
-				"update Pending",
-			},
+			[]string{"mutate", "validate", "resolve " + plant, "write " + plant + " v2.0.0", "record Pending"},
 		},
 		"before": {
 			func(p *pipeline) { p.resolveErr = down },
@@ -77,6 +75,8 @@ func TestExecute_TransientErrorIsPending(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newDefaultPipeline()
 			test.arrange(p)
+			var recorded *postern.WebhookDelivery
+			p.onRecord = func(d *postern.WebhookDelivery) error { recorded = d.DeepCopy(); return nil }
 			delivered, err := p.Deliver(t.Context(), toPlant(), release(), false)
 			if err != nil {
 				t.Fatal(err)
@@ -85,11 +85,16 @@ func TestExecute_TransientErrorIsPending(t *testing.T) {
 				s.Message != down.Error() {
 				t.Errorf("answered %s, %s, %q", s.Phase, s.Reason, s.Message)
 			}
-			if !Attempted(delivered) {
+			if !Attempted(recorded) {
 				t.Error("it is not Attempted, which would delay the retry")
 			}
 			if diff := cmp.Diff(test.journal, p.calls()); diff != "" {
 				t.Errorf("journal (-want +got):\n%s", diff)
+			}
+			p.writeErr, p.resolveErr = nil, nil
+			if err := p.Resume(t.Context(), recorded, false); err != nil ||
+				recorded.Status.Phase != postern.DeliveryApplied || recorded.Status.Message != "it was written" {
+				t.Errorf("resumed: %s, %q, %v", recorded.Status.Phase, recorded.Status.Message, err)
 			}
 		})
 	}
@@ -103,46 +108,29 @@ func TestExecute_RecordErrorAsksForRetry(t *testing.T) {
 		"too slow":                      apierrors.NewTimeoutError("etcd is slow", 7),
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newDefaultPipeline()
-			p.onRecord = func(*postern.WebhookDelivery) error { return cause }
-			delivered, err := p.Deliver(t.Context(), toPlant(), release(), false)
-			want := metav1.Status{
-				Status: "Failure", Code: http.StatusServiceUnavailable, Reason: "ServiceUnavailable",
-				Details: &metav1.StatusDetails{
-					RetryAfterSeconds: 1,
-				},
-				Message: "the delivery can't be recorded now, send the webhook again: " + cause.Error(),
-			}
-			if diff := cmp.Diff(want, answered(t, err)); diff != "" || delivered != nil {
-				t.Errorf("answer (-want +got) with %v:\n%s", delivered, diff)
-			}
-			if got := p.calls(); !slices.Contains(got, "write "+plant+" v2.0.0") ||
-				slices.Contains(got, "update Applied") {
-				t.Errorf("got %q, want a write and no update", got)
-			}
-			if len(p.events) > 0 {
-				t.Errorf("there are events of a delivery without a record: %q", p.events)
-			}
+			testBothWays(t, func(t *testing.T, arrange func(*pipeline)) {
+				p := newDefaultPipeline()
+				arrange(p)
+				p.onRecord = func(*postern.WebhookDelivery) error { return cause }
+				delivered, err := p.Deliver(t.Context(), toPlant(), release(), false)
+				want := metav1.Status{
+					Status: "Failure", Code: http.StatusServiceUnavailable, Reason: "ServiceUnavailable",
+					Details: &metav1.StatusDetails{
+						RetryAfterSeconds: 1,
+					},
+					Message: "the delivery can't be recorded now, send the webhook again: " + cause.Error(),
+				}
+				if diff := cmp.Diff(want, answered(t, err)); diff != "" || delivered != nil {
+					t.Errorf("answer (-want +got) with %v:\n%s", delivered, diff)
+				}
+				if got := p.calls(); !slices.Contains(got, "write "+plant+" v2.0.0") || len(updatesIn(got)) > 0 {
+					t.Errorf("got %q, want a write and no update", got)
+				}
+				if len(p.events) > 0 {
+					t.Errorf("there are events of a delivery without a record: %q", p.events)
+				}
+			})
 		})
-	}
-}
-
-// Recording and writing take as long as the slower of the two.
-func TestExecute_RecordsWhileWriting(t *testing.T) {
-	p := newDefaultPipeline()
-	record, write := make(chan struct{}), make(chan struct{})
-	p.onStep = func(_ context.Context, step string) {
-		switch step {
-		case "record":
-			close(record)
-			<-write
-		case "write":
-			close(write)
-			<-record
-		}
-	}
-	if _, err := p.Deliver(t.Context(), toPlant(), release(), false); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -184,34 +172,38 @@ func TestExecute_ObjectIsRecordedFirst(t *testing.T) {
 	}
 }
 
-// Many senders hang up after some seconds. Canceling then would leave a record that says Pending.
+// Many senders hang up after some seconds. Canceling then would leave a write without a record, or a
+// record that says Pending.
 func TestExecute_CancelAfterRecordStopsNothing(t *testing.T) {
-	type key struct{}
-	ctx, leave := context.WithCancel(context.WithValue(t.Context(), key{}, "kept"))
-	p := newDefaultPipeline()
-	limits := map[string]time.Duration{"record": answerTimeout, "write": answerTimeout, "update": statusTimeout}
-	p.onStep = func(ctx context.Context, step string) {
-		leave()
-		if err := ctx.Err(); err != nil {
-			t.Errorf("%s: the context is done: %v", step, err)
+	testBothWays(t, func(t *testing.T, arrange func(*pipeline)) {
+		type key struct{}
+		ctx, leave := context.WithCancel(context.WithValue(t.Context(), key{}, "kept"))
+		p := newDefaultPipeline()
+		limits := map[string]time.Duration{"record": answerTimeout, "write": answerTimeout, "update": statusTimeout}
+		p.onStep = func(ctx context.Context, step string) {
+			leave()
+			if err := ctx.Err(); err != nil {
+				t.Errorf("%s: the context is done: %v", step, err)
+			}
+			if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > limits[step] {
+				t.Errorf("%s has no deadline", step)
+			}
+			if ctx.Value(key{}) != "kept" {
+				t.Errorf("%s has no values of the request context", step)
+			}
 		}
-		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > limits[step] {
-			t.Errorf("%s has no deadline", step)
+		arrange(p)
+		delivered, err := p.Deliver(ctx, toPlant(), release(), false)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if ctx.Value(key{}) != "kept" {
-			t.Errorf("%s has no values of the request context", step)
+		if delivered.Status.Phase != postern.DeliveryApplied {
+			t.Errorf("phase %s, want Applied", delivered.Status.Phase)
 		}
-	}
-	delivered, err := p.Deliver(ctx, toPlant(), release(), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if delivered.Status.Phase != postern.DeliveryApplied {
-		t.Errorf("phase %s, want Applied", delivered.Status.Phase)
-	}
-	if got := p.lastCall(); got != "update Applied" {
-		t.Errorf("ended with %q, want the final status", got)
-	}
+		if got := p.lastCall(); got != "record Applied" && got != "update Applied" {
+			t.Errorf("ended with %q, want the final status", got)
+		}
+	})
 }
 
 func TestExecute_CancelStopsDryRun(t *testing.T) {
@@ -232,5 +224,25 @@ func TestExecute_NeedsReceivedDelivery(t *testing.T) {
 	d := &Deliverer{}
 	if _, err := d.Execute(t.Context(), &postern.WebhookDelivery{}, false); err == nil {
 		t.Error("it was executed")
+	}
+}
+
+// A ref that can't be requested is ignored. The record of the others names it, however the delivery came.
+func TestExecute_RecordListsIgnoredRefs(t *testing.T) {
+	const change = `{"new": {"type": "branch", "name": %q, "target": {"hash": "` + revision + `"}}}`
+	r := release()
+	r.Body = fmt.Appendf(nil, `{"push": {"changes": [`+change+`, `+change+`]}}`, "a..b", "main")
+	for _, dryRun := range []bool{false, true} {
+		p := newDefaultPipeline()
+		delivered, err := p.Deliver(t.Context(), toPlant(), r, dryRun)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []postern.IgnoredPart{{
+			Reason: "InvalidRef", Message: `the ref "a..b" is not valid: it must not contain ".."`,
+		}}
+		if s := delivered.Status; s.Phase != postern.DeliveryApplied || !cmp.Equal(s.Ignored, want) {
+			t.Errorf("dry run %t: got %s, %+v", dryRun, s.Phase, s.Ignored)
+		}
 	}
 }

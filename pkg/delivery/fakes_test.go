@@ -7,9 +7,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
+	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -59,9 +59,12 @@ type fakes struct {
 	// What the fakes received.
 	attributes admission.Attributes
 	request    target.Request
-	requests   []target.Request // in any order
+	requests   []target.Request         // in any order, without OnTakenBack
+	takeBack   []func(target.TakenBack) // of the requests
 	events     []string
 	stamps     int
+	// resolvedLive is whether the target was read for the last delivery.
+	resolvedLive bool
 }
 
 // atTarget is the outcome of a write.
@@ -137,24 +140,40 @@ func (f *fakes) note(dryRun bool, words ...any) {
 	f.journal = append(f.journal, line)
 }
 
-// calls returns the journal after all updates. It puts a record before the concurrent writes.
+// calls returns the journal after all updates.
 func (p *pipeline) calls() []string {
 	p.Drain()
-	journal := p.journal
-	if i := slices.Index(journal, "record Pending"); i >= 0 {
-		first := i
-		for first > 0 && strings.HasPrefix(journal[first-1], "write ") {
-			first--
-		}
-		journal = slices.Insert(slices.Delete(journal, i, i+1), first, "record Pending")
-	}
-	return journal
+	return p.journal
 }
 
 // lastCall returns the last line of the journal after all updates.
 func (p *pipeline) lastCall() string {
 	journal := p.calls()
 	return journal[len(journal)-1]
+}
+
+// writeSlowly makes each write take so long that the delivery is recorded as Pending. It needs a fake clock.
+func (p *pipeline) writeSlowly() {
+	then := p.onStep
+	p.onStep = func(ctx context.Context, step string) {
+		if step == "write" {
+			advance(2 * pendingDelay)
+		}
+		then(ctx, step)
+	}
+}
+
+// testBothWays runs a test with targets that are written so soon that a delivery is recorded once, and with slow ones,
+// so that it is recorded as Pending first. arrange prepares a pipeline. The clock is fake.
+func testBothWays(t *testing.T, test func(t *testing.T, arrange func(*pipeline))) {
+	t.Helper()
+	for name, arrange := range map[string]func(*pipeline){
+		"recorded once": func(*pipeline) {}, "recorded as Pending first": (*pipeline).writeSlowly,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { test(t, arrange) })
+		})
+	}
 }
 
 type fakeAdmission struct{ *fakes }
@@ -178,9 +197,17 @@ func (f fakeAdmission) Validate(_ context.Context, a admission.Attributes, _ adm
 
 type fakeTargets struct{ *fakes }
 
-func (f fakeTargets) Resolve(_ context.Context, key postern.TargetKey) error {
+func (f fakeTargets) Resolve(_ context.Context, key postern.TargetKey, live bool) error {
 	f.note(false, "resolve ", key)
+	f.mu.Lock()
+	f.resolvedLive = live
+	f.mu.Unlock()
 	return f.resolveErr
+}
+
+// Choose chooses the last request.
+func (f fakeTargets) Choose(_ postern.TargetKey, requests []target.Request) []int {
+	return []int{len(requests) - 1}
 }
 
 func (f fakeTargets) Write(
@@ -201,6 +228,8 @@ func (f fakeTargets) writeOne(
 ) (target.Result, error) {
 	f.note(dryRun, "write ", key, " ", request.Ref)
 	f.mu.Lock()
+	f.takeBack = append(f.takeBack, request.OnTakenBack)
+	request.OnTakenBack = nil // functions can't be compared
 	f.request, f.requests = request, append(f.requests, request)
 	f.mu.Unlock()
 	f.onStep(ctx, "write")

@@ -97,7 +97,7 @@ func (d *Deliverer) receiveForNamespaces(
 	if err != nil {
 		return nil, err
 	}
-	d.setReceipt(ctx, r.Delivery, r.Body)
+	d.setReceipt(ctx, r.Delivery, new(payloadDigest(r.Body)))
 	if len(accepted) > 0 { // for the log; each namespace has its own sender
 		d.setSender(r.Delivery, r.User, accepted[0].Method)
 	}

@@ -158,6 +158,23 @@ func TestFanout_ErrorStopsNoOtherNamespace(t *testing.T) {
 	}
 }
 
+func TestFanout_RecordedOnceInEachNamespace(t *testing.T) {
+	p := allNamespaces()
+	result, err := p.DeliverToNamespaces(t.Context(), "docker.io", []string{"a", "b"}, dockerPush("of-both"))
+	if err != nil || len(result.Results) != 2 {
+		t.Fatalf("got %+v, %v", result, err)
+	}
+	var records []string
+	for _, line := range p.calls() {
+		if strings.HasPrefix(line, "record ") || strings.HasPrefix(line, "update ") {
+			records = append(records, line)
+		}
+	}
+	if diff := cmp.Diff([]string{"record Applied", "record Applied"}, records); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
 func TestFanout_TargetErrorIsRecorded(t *testing.T) {
 	p := allNamespaces()
 	p.writeErr = errors.New("no permission")

@@ -31,15 +31,18 @@ const (
 // statusBackoff is the backoff between attempts to store a final status, some 13 seconds in total.
 var statusBackoff = wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 8}
 
-// storeFinalStatusAsync stores the final status after the answer. With too many updates in flight it blocks, which
-// delays the answer, so that deliveries do not arrive faster than their statuses are stored.
-func (d *Deliverer) storeFinalStatusAsync(ctx context.Context, delivery *postern.WebhookDelivery) {
+// storeFinalStatusAsync stores the final status after the answer, and then what watch collects. With too many updates
+// in flight it blocks, which delays the answer, so that deliveries do not arrive faster than their statuses are stored.
+func (d *Deliverer) storeFinalStatusAsync(
+	ctx context.Context, delivery *postern.WebhookDelivery, watch *targetWatch,
+) {
 	ctx, final := context.WithoutCancel(ctx), delivery.DeepCopy()
 	key := callKey(final)
 	d.inFlight.retain(key)
 	store := func() error {
 		defer d.inFlight.release(key)
 		d.storeFinalStatus(ctx, final)
+		watch.start(final)
 		return nil
 	}
 	if !d.statusUpdates.TryGo(store) {
@@ -90,11 +93,12 @@ func (d *Deliverer) tryStoreFinalStatus(ctx context.Context, delivery *postern.W
 // Drain waits until all final statuses and counts of repeats are stored or failed. Call it after the last delivery.
 func (d *Deliverer) Drain() {
 	_ = d.statusUpdates.Wait()
+	d.takenBack.close()
 	d.repeats.close(context.Background())
 }
 
-// checkStorable returns an error for the client if no record of a delivery can be stored. It is called before targets
-// are written, which may happen concurrently with recording.
+// checkStorable returns an error for the client if no record of a delivery can be stored. It is called first, since the
+// targets may be written before the delivery is recorded.
 func checkStorable(d *postern.WebhookDelivery) error {
 	if errs := validation.ValidateRecord(d); len(errs) > 0 {
 		return invalid(d, errs)
@@ -102,12 +106,23 @@ func checkStorable(d *postern.WebhookDelivery) error {
 	return validation.CheckSize(d)
 }
 
-// storeStatus stores the status of a record, without the results that do not fit. The outcome must be stored in any
-// case: otherwise the delivery would be retried until the record expires. It returns the record as stored.
+// storeStatus stores the status of a record, and returns the record as stored.
 func (d *Deliverer) storeStatus(
 	ctx context.Context, delivery *postern.WebhookDelivery,
 ) (*postern.WebhookDelivery, error) {
-	stored, err := d.Records.UpdateStatus(ctx, fitSize(delivery, validation.MaxFinalBytes))
+	update := func(fitting *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
+		return d.Records.UpdateStatus(ctx, fitting)
+	}
+	return storeFitting(ctx, fitSize(delivery, validation.MaxFinalBytes), update)
+}
+
+// storeFitting stores a record without what does not fit. The outcome must be stored in any case: otherwise a pending
+// delivery would be retried until its record expires, and a written one would have no record.
+func storeFitting(
+	ctx context.Context, delivery *postern.WebhookDelivery,
+	store func(*postern.WebhookDelivery) (*postern.WebhookDelivery, error),
+) (*postern.WebhookDelivery, error) {
+	stored, err := store(delivery)
 	// A record may be older than the limits, or etcd's request limit lower than its default.
 	for _, cut := range []func(*postern.WebhookDelivery){withoutResults, withoutDetails, withoutAnnotations} {
 		if !isTooLarge(err) {
@@ -115,9 +130,9 @@ func (d *Deliverer) storeStatus(
 		}
 		delivery = delivery.DeepCopy()
 		cut(delivery)
-		stored, err = d.Records.UpdateStatus(ctx, delivery)
+		stored, err = store(delivery)
 		if err == nil {
-			klog.FromContext(ctx).Info("Stored the status of a delivery in part, since the record is too large",
+			klog.FromContext(ctx).Info("Stored the record of a delivery in part, since it is too large",
 				"delivery", klog.KObj(delivery))
 		}
 	}
@@ -212,7 +227,7 @@ func mayReplaceStatus(record *postern.WebhookDelivery, status *postern.WebhookDe
 		(!Attempted(record) || status.Phase != postern.DeliveryPending)
 }
 
-// replaceStatus sets the status that was answered in a record. It keeps the repeats.
+// replaceStatus sets the status of a record. It keeps the repeats, which are counted concurrently.
 func replaceStatus(record *postern.WebhookDelivery, status *postern.WebhookDeliveryStatus) {
 	repeats := record.Status.Repeats
 	status.DeepCopyInto(&record.Status)

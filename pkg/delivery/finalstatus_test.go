@@ -57,6 +57,7 @@ func TestFinalStatus_StoreErrorIsNoFailure(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			p := newDefaultPipeline()
+			p.writeSlowly()
 			p.onUpdate = func(*postern.WebhookDelivery) error { return cause }
 			delivered, err := p.Deliver(t.Context(), toPlant(), release(), false)
 			if err != nil {
@@ -66,7 +67,9 @@ func TestFinalStatus_StoreErrorIsNoFailure(t *testing.T) {
 				t.Errorf("%v: got %q in phase %s, want the record in phase Applied", cause, delivered.Name,
 					delivered.Status.Phase)
 			}
-			p.Drain()
+			if len(updatesIn(p.calls())) == 0 {
+				t.Error("the final status was not stored")
+			}
 		})
 	}
 }
@@ -75,6 +78,7 @@ func TestFinalStatus_StoreErrorIsNoFailure(t *testing.T) {
 func TestFinalStatus_AnswerWaitsOnlyAtLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newDefaultPipeline()
+		p.writeSlowly()
 		stored := make(chan struct{})
 		p.onUpdate = func(*postern.WebhookDelivery) error { <-stored; return nil }
 		deliver := func() {
@@ -88,6 +92,7 @@ func TestFinalStatus_AnswerWaitsOnlyAtLimit(t *testing.T) {
 		answered, drained := make(chan struct{}), make(chan struct{})
 		go func() { deliver(); close(answered) }()
 		go func() { p.Drain(); close(drained) }()
+		advance(3 * pendingDelay)
 		synctest.Wait()
 		select {
 		case <-answered:
@@ -127,6 +132,7 @@ func TestFinalStatus_LogContainsNoSecrets(t *testing.T) {
 			ctx := klog.NewContext(t.Context(),
 				textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&log), textlogger.Verbosity(9))))
 			p, in := newDefaultPipeline(), release()
+			p.writeSlowly()
 			p.onUpdate = func(*postern.WebhookDelivery) error { return test.err }
 			in.User, in.Header = nil, map[string][]string{
 				"X-Hub-Signature-256": {sign(in.Body)}, "Authorization": {"Bearer " + secret},

@@ -4,6 +4,8 @@
 package delivery
 
 import (
+	"time"
+
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/target"
 )
@@ -17,17 +19,31 @@ func (d *Deliverer) HandleRecord(record *postern.WebhookDelivery) {
 	if record.Status.ReceivedTime == nil {
 		return
 	}
-	tasks := withReceipt(record, tasksOfResults(record))
-	results, _ := matchResults(tasks, record.Status.Targets)
 	held := map[postern.TargetKey][]target.Request{}
-	for i, t := range tasks {
-		if r := results[i]; r.Result == postern.TargetWritten || r.Result == postern.TargetUnchanged {
-			held[t.key] = append(held[t.key], t.request(r.Time.Time))
-		}
+	for _, t := range heldTasks(record) {
+		held[t.key] = append(held[t.key], t.request(time.Time{}))
 	}
 	for key, requests := range held {
 		d.Targets.RecordHeld(key, requests...)
 	}
+}
+
+// heldTasks returns the tasks after which their targets held what was requested, as far as a record lists them.
+func heldTasks(record *postern.WebhookDelivery) []task {
+	tasks := withReceipt(record, tasksOfResults(record))
+	results, _ := matchResults(tasks, record.Status.Targets)
+	held := tasks[:0]
+	for i, t := range tasks {
+		if isHeld(results[i]) {
+			held = append(held, t)
+		}
+	}
+	return held
+}
+
+// isHeld reports whether a target held what was requested after a write.
+func isHeld(r postern.TargetResult) bool {
+	return r.Result == postern.TargetWritten || r.Result == postern.TargetUnchanged
 }
 
 // tasksOfResults returns the tasks of the results in a record, in the order of each target's results. It omits the
@@ -35,25 +51,26 @@ func (d *Deliverer) HandleRecord(record *postern.WebhookDelivery) {
 // the target may want only some of several images with one tag.
 func tasksOfResults(record *postern.WebhookDelivery) []task {
 	type resultKey struct {
-		key postern.TargetKey
-		ref string
+		key             postern.TargetKey
+		ref, repository string
 	}
 	keyOf := func(r postern.TargetResult) resultKey {
-		return resultKey{postern.TargetKey{Kind: r.Kind, Namespace: record.Namespace, Name: r.Name},
-			r.Ref}
+		key := postern.TargetKey{Kind: r.Kind, Namespace: record.Namespace, Name: r.Name}
+		return resultKey{key, r.Ref, r.Repository}
 	}
 	counts := map[resultKey]int{}
 	for _, r := range record.Status.Targets {
 		counts[keyOf(r)]++
 	}
-	byRef := map[string][]task{}
+	byRef := map[resultKey][]task{} // without the target
 	for _, t := range tasksWithoutKey(record) {
-		byRef[t.event.Ref] = append(byRef[t.event.Ref], t)
+		k := resultKey{ref: t.event.Ref, repository: t.repository}
+		byRef[k] = append(byRef[k], t)
 	}
 	var tasks []task
 	for _, r := range record.Status.Targets {
 		k := keyOf(r)
-		if each := byRef[k.ref]; counts[k] == len(each) {
+		if each := byRef[resultKey{ref: k.ref, repository: k.repository}]; counts[k] == len(each) {
 			for _, t := range each {
 				t.key = k.key
 				tasks = append(tasks, t)

@@ -5,6 +5,7 @@ package delivery
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -42,6 +43,28 @@ func TestOrder_LearnsFromRecord(t *testing.T) {
 	p.journal = nil
 	if p.HandleRecord(record); p.journal != nil {
 		t.Errorf("noted %q without a time", p.journal)
+	}
+}
+
+// Of one ref of several repositories, a named target has one.
+func TestOrder_LearnsTheChosenRepository(t *testing.T) {
+	record := toPlant()
+	record.Spec.Events = []postern.DeliveryEvent{
+		{Source: "kargo", Ref: "main", Repository: "https://git.acme.io/a"},
+		{Source: "kargo", Ref: "main", Repository: "https://git.acme.io/b"},
+	}
+	record.Status.ReceivedTime = &metav1.MicroTime{Time: received}
+	record.Status.Targets = []postern.TargetResult{{
+		Kind: postern.TargetGatewaySync, Name: "plant", Ref: "main", Repository: "https://git.acme.io/b",
+		Result: postern.TargetWritten,
+	}}
+	p := newDefaultPipeline()
+	p.HandleRecord(record)
+	if want := []string{"held " + plant + " main 1ns"}; !slices.Equal(p.journal, want) {
+		t.Errorf("noted %q, want %q", p.journal, want)
+	}
+	if got := eventsToRedeliver(record); !cmp.Equal(got, record.Spec.Events[1:]) {
+		t.Errorf("redelivers %v", got)
 	}
 }
 

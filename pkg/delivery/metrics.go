@@ -4,8 +4,6 @@
 package delivery
 
 import (
-	"slices"
-
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
@@ -71,7 +69,7 @@ func RegisterMetrics() {
 
 // knownSource returns "unknown" for a source that does not exist, so that a client can't create series.
 func knownSource(source string) string {
-	if !slices.Contains(payload.Sources(), source) {
+	if _, known := payload.Lookup(source); !known {
 		return "unknown"
 	}
 	return source

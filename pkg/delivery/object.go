@@ -6,9 +6,12 @@ package delivery
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -48,6 +51,49 @@ func (d *Deliverer) ReceiveObject(
 		delivery.Status.Payload = nil // there was none
 	}
 	return nil
+}
+
+// ReceiveUpdate checks before admission that a client updates only the metadata of a record. It removes payload and
+// credentials, so that neither admission nor storage sees them. A payload that is the record's own is no change:
+// kubectl apply of the same file sends it again.
+func ReceiveUpdate(updated, old *postern.WebhookDelivery) error {
+	if old.Spec.Ref == "" || len(updated.Spec.Headers) > 0 {
+		dropLastApplied(updated)
+	}
+	spec := &updated.Spec
+	if spec.RawPayload != nil && isPayloadOf(old, spec.RawPayload) {
+		spec.RawPayload = nil
+	}
+	if spec.Payload != nil && isPayloadOf(old, spec.Payload.Raw) {
+		spec.Payload = nil
+	}
+	if kept := headersToKeep(headerOf(spec)); equality.Semantic.DeepEqual(kept, old.Spec.Headers) {
+		spec.Headers = old.Spec.Headers
+	}
+	if errs := validation.ValidateUnchanged(updated, old); len(errs) > 0 {
+		return invalid(old, errs)
+	}
+	return nil
+}
+
+func isPayloadOf(record *postern.WebhookDelivery, body []byte) bool {
+	digest := record.Status.Payload
+	return digest != nil && *digest == payloadDigest(body)
+}
+
+// headerOf returns the headers of an object. Of two names that differ in case, the value of the last one counts.
+func headerOf(spec *postern.WebhookDeliverySpec) http.Header {
+	header := http.Header{}
+	for _, name := range slices.Sorted(maps.Keys(spec.Headers)) {
+		header.Set(name, spec.Headers[name])
+	}
+	return header
+}
+
+// dropLastApplied drops the annotation of kubectl apply, which repeats the whole object, including what must not be
+// stored.
+func dropLastApplied(delivery *postern.WebhookDelivery) {
+	delete(delivery.Annotations, corev1.LastAppliedConfigAnnotation)
 }
 
 // Mutate runs mutating admission on a received delivery.
@@ -92,13 +138,9 @@ const maxQuotedBytes = 64
 func (r *Request) readObject() (err error) {
 	delivery, spec := r.Delivery, &r.Delivery.Spec
 	if spec.Ref == "" || len(spec.Headers) > 0 {
-		// The annotation of kubectl apply repeats the whole object, including what must not be stored.
-		delete(delivery.Annotations, corev1.LastAppliedConfigAnnotation)
+		dropLastApplied(delivery)
 	}
-	r.Header = http.Header{}
-	for name, value := range spec.Headers {
-		r.Header.Set(name, value)
-	}
+	r.Header = headerOf(spec)
 	if spec.RawPayload == nil {
 		secretheader.Strip(r.Header)
 	}

@@ -89,7 +89,7 @@ func TestProofs_BySender(t *testing.T) {
 	for _, source := range payload.Sources() {
 		counts, listed := provers[source]
 		if !listed {
-			t.Errorf("%s is not in the table", source)
+			t.Errorf("provers lacks %s", source)
 			continue
 		}
 		for i, proof := range proofs {
@@ -187,7 +187,7 @@ func proofsTable() string {
 	for i, proof := range proofs {
 		var accepted []string
 		for _, source := range payload.Sources() {
-			if provers[source][i] == 'y' {
+			if counts := provers[source]; i < len(counts) && counts[i] == 'y' {
 				accepted = append(accepted, "`"+source+"`")
 			}
 		}

@@ -6,6 +6,7 @@ package delivery
 import (
 	"errors"
 	"net/http"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -57,20 +58,22 @@ func redactDelivery(delivery *postern.WebhookDelivery) *postern.WebhookDelivery 
 	}
 	public.Status.Phase = delivery.Status.Phase
 	public.Status.Reason, public.Status.Message = redactOutcome(delivery.Status)
+	public.Status.Ignored = slices.Clone(delivery.Status.Ignored)
 	return public
 }
 
 // publicMessages are the messages of the reasons that are public. They disclose nothing about a target except that it
 // holds the requested ref.
 var publicMessages = map[string]string{
-	target.ReasonRequested:        "",
-	target.ReasonAlreadyRequested: "ref already set",
-	target.ReasonSuperseded:       "something newer was requested",
-	ReasonAlreadyDelivered:        "it was delivered before",
-	ReasonNothingRequested:        "nothing is requested",
-	ReasonTargetUnavailable:       "recorded, and retried until it is written",
-	ReasonTargetRefused:           "it can't be written until its target is changed; the record says why",
-	ReasonNotWanted:               "nothing wants it; the record says why",
+	target.ReasonRequested:         "",
+	target.ReasonAlreadyRequested:  "ref already set",
+	target.ReasonSuperseded:        "something newer was requested",
+	ReasonAlreadyDelivered:         "it was delivered before",
+	target.ReasonCommitNotAccepted: "the target does not accept the commit; the record says why",
+	ReasonNothingRequested:         "nothing is requested",
+	ReasonTargetUnavailable:        "recorded, and retried until it is written",
+	ReasonTargetRefused:            "it can't be written until its target is changed; the record says why",
+	ReasonNotWanted:                "nothing wants it; the record says why",
 }
 
 func redactOutcome(status postern.WebhookDeliveryStatus) (reason, message string) {

@@ -50,7 +50,7 @@ func TestRedact_FieldsWithoutIdentity(t *testing.T) {
 		"Spec.Events.Image.Tag",
 		"Spec.Events.Ref", "Spec.Events.RefType", "Spec.Events.Source", "Spec.Source", "Spec.Target.Kind",
 		"Spec.Target.Name",
-		"Status.Phase", "name", "namespace",
+		"Status.Ignored.Message", "Status.Ignored.Reason", "Status.Phase", "name", "namespace",
 	}
 	if diff := cmp.Diff(want, setFields(t, public)); diff != "" {
 		t.Errorf("public fields (-want +got):\n%s", diff)

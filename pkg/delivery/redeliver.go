@@ -5,10 +5,10 @@ package delivery
 
 import (
 	"context"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"postern.dev/postern/apis/postern"
@@ -24,11 +24,26 @@ func (d *Deliverer) Redeliver(
 		ObjectMeta: metav1.ObjectMeta{Namespace: original.Namespace, GenerateName: original.Spec.Source + "-"},
 		Spec: postern.WebhookDeliverySpec{
 			Source: original.Spec.Source, Target: original.Spec.Target, Headers: original.Spec.Headers,
-			RedeliveryOf: original.Name, Events: original.Spec.Events,
+			RedeliveryOf: original.Name, Events: eventsToRedeliver(original),
 		},
 	}
 	// The original is shared.
 	return d.Deliver(ctx, &Request{Delivery: delivery.DeepCopy(), User: sender, DryRun: dryRun, redelivery: true})
+}
+
+// eventsToRedeliver returns the events of a record. Of several git refs for a named target, those count that were
+// chosen for it: by now it might choose others.
+func eventsToRedeliver(original *postern.WebhookDelivery) []postern.DeliveryEvent {
+	events, results := original.Spec.Events, original.Status.Targets
+	if original.Spec.Target == nil || len(results) == 0 || !hasSeveralGitRefs(events) {
+		return events
+	}
+	return slices.DeleteFunc(slices.Clone(events), func(e postern.DeliveryEvent) bool {
+		isChosen := func(r postern.TargetResult) bool {
+			return r.Ref == e.Ref && (r.Repository == "" || r.Repository == e.Repository)
+		}
+		return e.Image == nil && !slices.ContainsFunc(results, isChosen)
+	})
 }
 
 // receiveAgain sets the sender and the receipt of a redelivery.
@@ -39,9 +54,7 @@ func (d *Deliverer) receiveAgain(ctx context.Context, r *Request) error {
 	if len(r.Delivery.Spec.Events) == 0 {
 		return apierrors.NewBadRequest("the delivery requested nothing, so there is nothing to redeliver")
 	}
-	r.Delivery.Status = postern.WebhookDeliveryStatus{
-		AuditID: audit.GetAuditIDTruncated(ctx), ReceivedTime: d.receiptTime(),
-	}
+	d.setReceipt(ctx, r.Delivery, nil)
 	method, _ := credential.Identify(r.User)
 	d.setSender(r.Delivery, r.User, method)
 	return nil

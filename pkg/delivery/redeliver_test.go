@@ -56,10 +56,14 @@ func TestRedeliver_RequestsTheSame(t *testing.T) {
 	}
 	want.Spec.RedeliveryOf = "github-1a2b"
 	want.Status = postern.WebhookDeliveryStatus{
-		Phase: postern.DeliveryPending, AuditID: "audit-1", ReceivedTime: &metav1.MicroTime{Time: received},
+		AuditID: "audit-1", ReceivedTime: &metav1.MicroTime{Time: received},
 		Sender:     &postern.Sender{Name: "jane", Method: "User"},
 		Conditions: []metav1.Condition{condition("Verified", "True", "User", "the sender proved itself")},
 	}
+	setOutcome(want, []postern.TargetResult{{
+		Kind: postern.TargetGatewaySync, Name: "plant", Ref: "v1.0.0", PreviousRef: "v1.0.0", Time: metav1.NewTime(now),
+		Result: postern.TargetWritten, Reason: target.ReasonRequested, Message: "it was written",
+	}}, now)
 	if diff := cmp.Diff(want, recorded); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}
@@ -78,7 +82,7 @@ func TestRedeliver_RequestsTheSame(t *testing.T) {
 		t.Errorf("answered %s, want Applied", delivered.Status.Phase)
 	}
 	journal := []string{
-		"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v1.0.0", "update Applied",
+		"mutate", "validate", "resolve " + plant, "write " + plant + " v1.0.0", "record Applied",
 	}
 	if diff := cmp.Diff(journal, p.calls()); diff != "" {
 		t.Errorf("journal (-want +got):\n%s", diff)
@@ -228,5 +232,21 @@ func TestRedeliver_OriginalIsUnchanged(t *testing.T) {
 		if p.request.Ref != "v1.0.1" {
 			t.Errorf("got ref %s, want the one of admission", p.request.Ref)
 		}
+	}
+}
+
+// By now the target might choose another ref of the push.
+func TestRedeliver_OnlyTheChosenRef(t *testing.T) {
+	p, original := newDefaultPipeline(), yesterday()
+	original.Spec.Events = []postern.DeliveryEvent{
+		{Source: "github", Event: "push", Ref: "release/1.1"}, {Source: "github", Event: "push", Ref: "main"},
+	}
+	original.Status.Targets[0].Ref = "release/1.1"
+	delivered, err := p.Redeliver(t.Context(), original, jane, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(original.Spec.Events[:1], delivered.Spec.Events); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
 	}
 }

@@ -5,6 +5,7 @@ package delivery
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -13,18 +14,21 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/apierror"
+	"postern.dev/postern/pkg/target"
 )
 
 // repeat answers a repeated delivery with the record of the first. It retries a failed or ignored delivery, with the
-// first receipt, so that all requests received since take precedence. It leaves others unchanged, and one that this
-// process has just executed.
+// first receipt, so that all requests received since take precedence. The targets that hold what an applied delivery
+// requested are asked again to act on it. It leaves others unchanged, and one that this process has just executed.
 func (d *Deliverer) repeat(ctx context.Context, r *Request) (*postern.WebhookDelivery, error) {
 	if c := r.inFlight; c != nil {
 		d.repeats.add(ctx, c.record, r.Delivery)
-		return repeatAnswer(c.record), c.err
+		return repeatAnswer(c.record, ""), c.err
 	}
-	record, counted, err := r.first, false, error(nil)
+	record, counted, note, err := r.first, false, "", error(nil)
 	switch {
+	case r.first.Status.Phase == postern.DeliveryApplied && !r.DryRun:
+		note = d.requestAgain(ctx, r.first, r.Delivery)
 	case !mayRetry(r.first):
 	case r.DryRun:
 		record, err = d.dryRunRepeat(ctx, r.first, r.Delivery)
@@ -40,14 +44,47 @@ func (d *Deliverer) repeat(ctx context.Context, r *Request) (*postern.WebhookDel
 	if !r.DryRun && !counted {
 		d.repeats.add(ctx, record, r.Delivery)
 	}
-	return repeatAnswer(record), err
+	return repeatAnswer(record, note), err
 }
 
-func repeatAnswer(record *postern.WebhookDelivery) *postern.WebhookDelivery {
+// requestAgain asks the targets that still hold what a delivery requested to act on it again: git may have served a
+// commit only after the webhook for it. It changes nothing else. It returns what to add to the answer.
+func (d *Deliverer) requestAgain(ctx context.Context, first, repeated *postern.WebhookDelivery) (note string) {
+	if d.Accepting(first.Namespace) != nil {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
+	defer cancel()
+	sender := retryOf(first, repeated)
+	isImage := func(t task) bool { return t.event.Image != nil } // pushing it again changes nothing
+	tasks := slices.DeleteFunc(heldTasks(first), isImage)
+	for i := range tasks {
+		t := &tasks[i]
+		t.again, t.anonymous = true, !isIdentity(sender.Status.Sender)
+		if t.matched {
+			t.refused = d.refusalFor(sender, target.Match{Key: t.key})
+		}
+	}
+	asked, failed := 0, 0
+	for _, written := range d.write(ctx, tasks, false) {
+		switch {
+		case target.IsTransient(written.err):
+			failed++
+		case written.result.Result == postern.TargetWritten:
+			asked++
+		}
+	}
+	if asked+failed == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d targets that hold the ref were asked again to act on it, %d could not be", asked, failed)
+}
+
+func repeatAnswer(record *postern.WebhookDelivery, note string) *postern.WebhookDelivery {
 	answer := record.DeepCopy()
 	answer.Status.Reason = ReasonAlreadyDelivered
 	created := record.CreationTimestamp.UTC().Format("2006-01-02 15:04:05 MST")
-	answer.Status.Message = "this is a repeat of a delivery of " + created
+	answer.Status.Message = "this is a repeat of a delivery of " + created + note
 	return answer
 }
 
@@ -79,7 +116,7 @@ func (d *Deliverer) retryFirst(
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
 	again := retryOf(first, repeated)
-	d.retry(ctx, again)
+	watch, _ := d.retry(ctx, again)
 	if sameOutcome(first, again) {
 		return first, false, failureOf(first)
 	}
@@ -87,6 +124,9 @@ func (d *Deliverer) retryFirst(
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), statusTimeout)
 	defer cancel()
 	record, counted, err = d.storeRetried(ctx, first, again, repeated)
+	if counted {
+		watch.start(record)
+	}
 	if err != nil { // without a record, which may have been deleted, nothing retries the delivery
 		return nil, false, answerUnavailable("the record of the delivery could not be stored", err)
 	}
@@ -108,10 +148,10 @@ func (d *Deliverer) storeRetried(
 				return nil
 			}
 		}
-		to, from := &record.Status, &again.Status
-		to.Phase, to.Reason, to.Message = from.Phase, from.Reason, from.Message
-		to.Targets, to.Progress, to.Conditions = from.Targets, from.Progress, from.Conditions
-		addRepeats(to, repeatsOf(repeated))
+		sender := record.Status.Sender
+		replaceStatus(record, &again.Status)
+		record.Status.Sender = sender // of the first; the retry may have been on behalf of the other
+		addRepeats(&record.Status, repeatsOf(repeated))
 		stored, err := d.storeStatus(ctx, record)
 		if err != nil {
 			record = nil

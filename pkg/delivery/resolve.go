@@ -34,12 +34,18 @@ type task struct {
 	event *postern.DeliveryEvent
 	// index is the index of the event in the delivery.
 	index int
+	// repository is the repository of the event if the target is named and may get the same ref of others.
+	repository string
 	// received is the time of receipt, in which the index takes the place of the nanoseconds, which a receipt does not
 	// have. No two events share it, so a target knows which one was written last.
 	received time.Time
 	// retry is true if the task was tried before, override if it is redelivered on purpose, and anonymous if the
 	// cluster has not authenticated the sender.
 	retry, override, anonymous bool
+	// again is true for a repeat of a task that was written.
+	again bool
+	// watch collects what other clients take back after the write; nil if it is not watched.
+	watch *targetWatch
 	// priority is 0 for a target that was not tried yet. Otherwise the target is tried before (-1) or after (1) those.
 	priority int
 	// matched is true if the target was found and not named. It is then written only if it wants the event.
@@ -88,20 +94,27 @@ func (d *Deliverer) findTasks(ctx context.Context, delivery *postern.WebhookDeli
 	defer done()
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	if delivery.Spec.Target == nil {
-		flow := fairness.Flow{Namespace: delivery.Namespace, Anonymous: !isIdentity(delivery.Status.Sender)}
-		end, err := d.Work.Await(ctx, flow)
-		if err != nil {
-			return nil, noSlotError{err}
+	key, named := postern.TargetKey{}, delivery.Spec.Target != nil
+	if named {
+		key = targetKey(delivery)
+		several := hasSeveralGitRefs(delivery.Spec.Events)
+		if err := d.Targets.Resolve(ctx, key, several); err != nil {
+			return nil, err
 		}
-		defer end()
-		return d.resolveMatching(delivery)
+		if !several {
+			return withReceipt(delivery, tasksForTarget(key, delivery.Spec.Events)), nil
+		}
 	}
-	key := targetKey(delivery)
-	if err := d.Targets.Resolve(ctx, key); err != nil {
-		return nil, err
+	flow := fairness.Flow{Namespace: delivery.Namespace, Anonymous: !isIdentity(delivery.Status.Sender)}
+	end, err := d.Work.Await(ctx, flow)
+	if err != nil {
+		return nil, noSlotError{err}
 	}
-	return withReceipt(delivery, tasksForTarget(key, delivery.Spec.Events)), nil
+	defer end()
+	if named {
+		return d.chooseRefs(key, withReceipt(delivery, tasksForTarget(key, delivery.Spec.Events))), nil
+	}
+	return d.resolveMatching(delivery)
 }
 
 // withReceipt sets the fields of tasks that depend on their delivery.
@@ -116,25 +129,60 @@ func withReceipt(delivery *postern.WebhookDelivery, tasks []task) []task {
 	return tasks
 }
 
-// tasksForTarget returns the tasks for a named target. It follows one git ref at a time, so only the last git ref
-// counts. It chooses among the tags of an image, so every tag counts.
+// tasksForTarget returns the tasks that a named target may get, those for images first.
 func tasksForTarget(key postern.TargetKey, events []postern.DeliveryEvent) []task {
-	var tasks []task
-	var ref *task
+	var images, refs []task
 	events = slices.Clone(events) // the delivery is stored concurrently
 	for i := range events {
-		event := &events[i]
-		t := task{key: key, event: event, index: i}
-		if event.Image == nil {
-			ref = &t
-			continue
+		t := task{key: key, event: &events[i], index: i}
+		if t.event.Image == nil {
+			refs = append(refs, t)
+		} else {
+			images = append(images, t)
 		}
-		tasks = append(tasks, t)
 	}
-	if ref != nil {
-		tasks = append(tasks, *ref)
+	if len(refs) > 1 {
+		setRepositories(refs)
 	}
-	return tasks
+	return append(images, refs...)
+}
+
+// setRepositories sets the repository of the tasks whose ref others have, too.
+func setRepositories(refs []task) {
+	count := map[string]int{}
+	for _, t := range refs {
+		count[t.event.Ref]++
+	}
+	for i, t := range refs {
+		if count[t.event.Ref] > 1 {
+			refs[i].repository = t.event.Repository
+		}
+	}
+}
+
+func hasSeveralGitRefs(events []postern.DeliveryEvent) bool {
+	count := 0
+	for i := range events {
+		if events[i].Image == nil {
+			count++
+		}
+	}
+	return count > 1
+}
+
+// chooseRefs returns the tasks that a named target gets. It chooses among the tags of an image when it is written, so
+// all of them count. It has one git ref of a repository at a time, so the others are dropped.
+func (d *Deliverer) chooseRefs(key postern.TargetKey, tasks []task) []task {
+	first := slices.IndexFunc(tasks, func(t task) bool { return t.event.Image == nil })
+	chosen, refs := tasks[:first:first], tasks[first:]
+	requests := make([]target.Request, len(refs))
+	for i, t := range refs {
+		requests[i] = t.request(d.Now())
+	}
+	for _, i := range d.Targets.Choose(key, requests) {
+		chosen = append(chosen, refs[i])
+	}
+	return chosen
 }
 
 // resolveMatching returns the tasks of a delivery that names no target. It keeps every event: each target chooses among
@@ -192,8 +240,12 @@ func credentialTarget(key postern.TargetKey) *credential.Target {
 
 // request returns the request of a task to its target.
 func (t task) request(now time.Time) target.Request {
-	return target.Request{
+	r := target.Request{
 		DeliveryEvent: t.event, IfFollowed: t.matched, At: now,
-		Anonymous: t.anonymous, Received: t.received, Retry: t.retry, Override: t.override,
+		Anonymous: t.anonymous, Received: t.received, Retry: t.retry, Override: t.override, Again: t.again,
 	}
+	if watch, ref := t.watch, t.event.Ref; watch != nil { // the function must not keep the events in memory
+		r.OnTakenBack = func(taken target.TakenBack) { watch.note(ref, taken) }
+	}
+	return r
 }

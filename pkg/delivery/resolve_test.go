@@ -92,8 +92,8 @@ func TestResolve_TagsOfImageInOrder(t *testing.T) {
 	}
 }
 
-// A named target holds any git ref, but only one; of the tags of an image it takes those that it wants.
-func TestResolve_NamedTargetGetsLastRefAndImages(t *testing.T) {
+// A named target holds any git ref, but only the chosen one; of the tags of an image it takes those that it wants.
+func TestResolve_NamedTargetGetsChosenRefAndImages(t *testing.T) {
 	image := func(tag string) postern.DeliveryEvent {
 		return postern.DeliveryEvent{
 			Ref: tag, Image: &postern.ImageReference{Host: "quay.io", Repository: "acme/shop", Tag: tag},
@@ -103,17 +103,29 @@ func TestResolve_NamedTargetGetsLastRefAndImages(t *testing.T) {
 	for name, test := range map[string]struct {
 		events []postern.DeliveryEvent
 		want   []string
+		live   bool
 	}{
-		"git refs": {[]postern.DeliveryEvent{{Ref: "main"}, {Ref: "dev"}, {Ref: "v1"}}, []string{"v1"}},
-		"images":   {[]postern.DeliveryEvent{image("2.0.0"), image("latest")}, []string{"2.0.0", "latest"}},
+		"git refs": {[]postern.DeliveryEvent{{Ref: "main"}, {Ref: "dev"}, {Ref: "v1"}}, []string{"v1"}, true},
+		"images":   {[]postern.DeliveryEvent{image("2.0.0"), image("latest")}, []string{"2.0.0", "latest"}, false},
 		"git and images": {
-			[]postern.DeliveryEvent{{Ref: "main"}, image("2.0.0"), {Ref: "v1"}}, []string{"2.0.0", "v1"},
+			[]postern.DeliveryEvent{{Ref: "main"}, image("2.0.0"), {Ref: "v1"}}, []string{"2.0.0", "v1"}, true,
 		},
-		"nothing, at all": {nil, nil},
+		"nothing, at all": {nil, nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, task := range tasksForTarget(key, test.events) {
+			named := toAll()
+			named.Spec.Target = &postern.TargetReference{Kind: key.Kind, Name: key.Name}
+			named.Spec.Events = test.events
+			p := newDefaultPipeline()
+			tasks, err := p.findTasks(t.Context(), named)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p.resolvedLive != test.live {
+				t.Errorf("the target is read for the choice: %v", p.resolvedLive)
+			}
+			for _, task := range tasks {
 				got = append(got, task.event.Ref)
 				if task.key != key || task.matched || task.refused != nil {
 					t.Errorf("got %+v, want a task of the named target", task)
@@ -317,7 +329,9 @@ func TestResolve_EventsHaveDistinctPositions(t *testing.T) {
 	for _, task := range withReceipt(delivery, tasksForTarget(postern.TargetKey{}, delivery.Spec.Events)) {
 		got[task.event.Ref] = task.request(received).Received
 	}
-	want := map[string]time.Time{"a": received.Add(1), "v2": received.Add(2), "b": received.Add(3)}
+	want := map[string]time.Time{
+		"v1": received, "a": received.Add(1), "v2": received.Add(2), "b": received.Add(3),
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("received (-want +got):\n%s", diff)
 	}

@@ -45,8 +45,9 @@ func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDeliver
 		replaceStatus(delivery, status)
 	}
 	answered := delivery.DeepCopy()
+	var watch *targetWatch
 	if answered.Status.Phase == postern.DeliveryPending {
-		d.resumePending(ctx, delivery, giveUp)
+		watch = d.resumePending(ctx, delivery, giveUp)
 	}
 	if !equality.Semantic.DeepEqual(before.Status, delivery.Status) {
 		ctx, cancel := context.WithTimeout(ctx, statusTimeout)
@@ -54,6 +55,7 @@ func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDeliver
 		if _, err := d.storeStatus(ctx, delivery); err != nil {
 			return err
 		}
+		watch.start(delivery)
 		d.recordEvents(delivery, newResults(answered.Status.Targets, delivery.Status.Targets))
 	}
 	d.unstored.forget(delivery)
@@ -71,20 +73,30 @@ func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDeliver
 	return nil
 }
 
-// resumePending retries a pending delivery. The outcome of the first attempt is unknown if that was interrupted.
-func (d *Deliverer) resumePending(ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool) {
+// resumePending retries a pending delivery. The outcome of the first attempt is unknown if that was interrupted. The
+// caller starts the watch, which is nil if nothing was tried, when the status is stored.
+func (d *Deliverer) resumePending(
+	ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool,
+) (watch *targetWatch) {
 	unknown := cutFirstUnknown(delivery)
-	tried := d.retry(ctx, delivery)
-	if giveUp && tried && delivery.Status.Phase == postern.DeliveryPending {
-		d.setFailed(delivery, nil)
+	if delivery.DeletionTimestamp != nil { // as if a finalizer did not keep it
+		d.setFailed(delivery, &refusal{ReasonDeleted, "the delivery was deleted before its targets could be written"})
+	} else {
+		var tried bool
+		watch, tried = d.retry(ctx, delivery)
+		if giveUp && tried && delivery.Status.Phase == postern.DeliveryPending {
+			d.setFailed(delivery, nil)
+		}
 	}
 	if unknown {
 		addFirstUnknown(delivery)
 	}
+	return watch
 }
 
-// retry reports whether the delivery got a slot, and so was tried.
-func (d *Deliverer) retry(ctx context.Context, delivery *postern.WebhookDelivery) (tried bool) {
+// retry reports whether the delivery got a slot, and so was tried. It returns the watch of the targets it has written,
+// or nil.
+func (d *Deliverer) retry(ctx context.Context, delivery *postern.WebhookDelivery) (watch *targetWatch, tried bool) {
 	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
 	defer cancel()
 	tasks, err := d.findTasks(ctx, delivery)
@@ -93,28 +105,29 @@ func (d *Deliverer) retry(ctx context.Context, delivery *postern.WebhookDelivery
 		if !Attempted(delivery) {
 			d.setPending(delivery, err)
 		}
-		return !errors.As(err, &noSlotError{})
+		return nil, !errors.As(err, &noSlotError{})
 	case apierrors.IsNotFound(err):
 		d.setFailed(delivery, &refusal{ReasonTargetGone, "the target does not exist: it was deleted or never created"})
-		return true
+		return nil, true
 	case err != nil:
 		d.setFailed(delivery, &refusal{ReasonTargetRefused, truncateText(err.Error())})
-		return true
+		return nil, true
 	}
-	results := d.retryWrites(ctx, notFinished(tasks, delivery.Status.Progress), delivery.Status.Targets)
+	watch = d.newTargetWatch()
+	results := d.retryWrites(ctx, notFinished(tasks, delivery.Status.Progress), delivery.Status.Targets, watch)
 	if len(results) == 0 {
 		delivery.Status.Reason, delivery.Status.Targets = "", nil
 		d.setIgnored(delivery, ReasonNoTarget, noMatchMessage("nothing in this namespace", delivery.Spec.Events))
-		return true
+		return nil, true
 	}
 	setOutcome(delivery, results, d.Now())
-	return true
+	return watch, true
 }
 
 // retryWrites executes the tasks that are not finished, and returns the results of all tasks in order. A result that is
 // still pending keeps its old text and time, so that a retry without progress does not update the record.
 func (d *Deliverer) retryWrites(
-	ctx context.Context, tasks []task, before []postern.TargetResult,
+	ctx context.Context, tasks []task, before []postern.TargetResult, watch *targetWatch,
 ) []postern.TargetResult {
 	results, left := matchResults(tasks, before)
 	tried := triedTargets(results)
@@ -122,7 +135,7 @@ func (d *Deliverer) retryWrites(
 	var again []task
 	for i, t := range tasks {
 		if r := results[i]; r.Result == "" || isPending(r) {
-			t.retry = true
+			t.retry, t.watch = true, watch
 			if tried.Has(progressName(string(t.key.Kind), t.key.Name)) {
 				t.priority = priorityOf(tried)
 			}
@@ -142,15 +155,15 @@ func isPending(r postern.TargetResult) bool { return r.Result == postern.TargetP
 
 // matchResults returns the result of each task, which is zero if there is none, and the results without a task.
 func matchResults(tasks []task, before []postern.TargetResult) (results, left []postern.TargetResult) {
-	type resultKey struct{ kind, name, ref string }
+	type resultKey struct{ kind, name, ref, repository string }
 	places := map[resultKey][]int{}
 	for i, t := range tasks {
-		key := resultKey{string(t.key.Kind), t.key.Name, t.event.Ref}
+		key := resultKey{string(t.key.Kind), t.key.Name, t.event.Ref, t.repository}
 		places[key] = append(places[key], i)
 	}
 	results = make([]postern.TargetResult, len(tasks))
 	for _, r := range before {
-		key := resultKey{string(r.Kind), r.Name, r.Ref}
+		key := resultKey{string(r.Kind), r.Name, r.Ref, r.Repository}
 		if len(places[key]) == 0 {
 			left = append(left, r)
 			continue

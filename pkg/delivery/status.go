@@ -36,8 +36,12 @@ const (
 	ReasonOwnSecret = "OwnSecret"
 	// ReasonTargetGone means that the target was deleted after it was found.
 	ReasonTargetGone = "TargetGone"
+	// ReasonDeleted means that the record was deleted while the delivery was pending, and is kept by a finalizer.
+	ReasonDeleted = "Deleted"
 	// ReasonInvalidConfiguration means that the configuration on the target is invalid.
 	ReasonInvalidConfiguration = "InvalidConfiguration"
+	// ReasonTakenBack means that another client soon changed what was written.
+	ReasonTakenBack = "TakenBack"
 	// ReasonAlreadyDelivered is in the answer to a repeat, and not in its record.
 	ReasonAlreadyDelivered = "AlreadyDelivered"
 	// ReasonSomeTargetsFailed means that the delivery reached some targets and failed at others.
@@ -47,7 +51,7 @@ const (
 // resultOf returns a result of a task, without its outcome.
 func resultOf(t task, now time.Time) postern.TargetResult {
 	return postern.TargetResult{
-		Kind: t.key.Kind, Name: t.key.Name, Ref: t.event.Ref, Time: metav1.NewTime(now),
+		Kind: t.key.Kind, Name: t.key.Name, Ref: t.event.Ref, Repository: t.repository, Time: metav1.NewTime(now),
 	}
 }
 

@@ -160,27 +160,31 @@ func TestStatus_OfResults(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, in := newDefaultPipeline(), release()
-			test.arrange(p, &in)
-			var got postern.WebhookDeliveryStatus
-			keep := func(d *postern.WebhookDelivery) error { got = d.DeepCopy().Status; return nil }
-			p.onRecord, p.onUpdate = keep, keep
+			testBothWays(t, func(t *testing.T, arrange func(*pipeline)) {
+				p, in := newDefaultPipeline(), release()
+				arrange(p)
+				test.arrange(p, &in)
+				var got postern.WebhookDeliveryStatus
+				keep := func(d *postern.WebhookDelivery) error { got = d.DeepCopy().Status; return nil }
+				p.onRecord, p.onUpdate = keep, keep
 
-			ctx := audit.WithAuditContext(t.Context())
-			audit.WithAuditID(ctx, "audit-1")
-			_, _ = p.Deliver(ctx, toPlant(), in, false)
-			p.Drain()
+				ctx := audit.WithAuditContext(t.Context())
+				audit.WithAuditID(ctx, "audit-1")
+				_, _ = p.Deliver(ctx, toPlant(), in, false)
+				p.Drain()
 
-			digest := sha256.Sum256(in.Body)
-			test.want.Sender = &postern.Sender{Name: ci.Name, Method: "ServiceAccount"}
-			test.want.Payload = &postern.PayloadDigest{
-				SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(in.Body)),
-			}
-			test.want.AuditID = "audit-1"
-			test.want.ReceivedTime = &metav1.MicroTime{Time: received}
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("stored status (-want +got):\n%s", diff)
-			}
+				digest := sha256.Sum256(in.Body)
+				want := test.want
+				want.Sender = &postern.Sender{Name: ci.Name, Method: "ServiceAccount"}
+				want.Payload = &postern.PayloadDigest{
+					SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(in.Body)),
+				}
+				want.AuditID = "audit-1"
+				want.ReceivedTime = &metav1.MicroTime{Time: received}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("stored status (-want +got):\n%s", diff)
+				}
+			})
 		})
 	}
 }

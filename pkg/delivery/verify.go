@@ -15,6 +15,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/payload"
 )
 
 // verify verifies the sender, and sets it and the receipt in the status.
@@ -29,20 +30,51 @@ func (d *Deliverer) verify(ctx context.Context, r *Request) (credential.Method, 
 		return "", err
 	}
 	if r.Delivery.Status.ReceivedTime == nil {
-		d.setReceipt(ctx, r.Delivery, r.Body)
+		d.setReceipt(ctx, r.Delivery, new(payloadDigest(r.Body)))
 	}
 	d.setSender(r.Delivery, r.User, method)
 	return method, nil
 }
 
-// setReceipt initializes the status of a delivery with its payload's digest and the time of receipt.
-func (d *Deliverer) setReceipt(ctx context.Context, delivery *postern.WebhookDelivery, body []byte) {
-	digest := sha256.Sum256(body)
+// verifySource is verify for the claimed source, or the one that the event headers name; known is false if there is
+// neither. Webhooks of GitHub send the events of packages together with those of the repository. With the secret of the
+// repository they are a GitHub webhook, which requests no image.
+func (d *Deliverer) verifySource(ctx context.Context, r *Request) (method credential.Method, known bool, err error) {
+	spec := &r.Delivery.Spec
+	claimed := spec.Source
+	if claimed == "" {
+		spec.Source = payload.SourceFromHeader(r.Header)
+	}
+	method, err = d.verify(ctx, r)
+	git, hasGit := payload.GitSource(spec.Source)
+	if claimed != "" || !hasGit || !apierrors.IsUnauthorized(err) {
+		return method, spec.Source != "", err
+	}
+	named := spec.Source
+	spec.Source = git
+	method, gitErr := d.verify(ctx, r)
+	if gitErr != nil {
+		spec.Source = named
+		return "", true, err
+	}
+	return method, true, nil
+}
+
+// setReceipt initializes the status of a delivery with the digest of its payload, if it has one, and the time of
+// receipt.
+func (d *Deliverer) setReceipt(
+	ctx context.Context, delivery *postern.WebhookDelivery, digest *postern.PayloadDigest,
+) {
 	delivery.Status = postern.WebhookDeliveryStatus{
-		Payload:      &postern.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(body))},
+		Payload:      digest,
 		AuditID:      audit.GetAuditIDTruncated(ctx),
 		ReceivedTime: d.receiptTime(),
 	}
+}
+
+func payloadDigest(body []byte) postern.PayloadDigest {
+	digest := sha256.Sum256(body)
+	return postern.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(body))}
 }
 
 // receiptTime returns a new time of receipt. Deliveries are ordered by it.

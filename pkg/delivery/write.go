@@ -44,20 +44,14 @@ func (d *Deliverer) write(ctx context.Context, tasks []task, dryRun bool) []writ
 	if len(groups) > maxWritesAtOnce {
 		w.timeout = maxTargetTime
 	}
+	if len(groups) == 1 {
+		w.writeTarget(ctx, groups[0])
+		return w.results
+	}
 	var group errgroup.Group
 	group.SetLimit(maxWritesAtOnce)
 	for _, places := range groups {
-		group.Go(func() error {
-			ctx, cancel := w.targetContext(ctx)
-			defer cancel()
-			// All tasks of a target are written together, with at most one read and one write.
-			now := d.Now()
-			if requests := w.requests(ctx, places, now); len(requests) > 0 {
-				w.setResults(places, d.Targets.Write(ctx, tasks[places[0]].key, requests, dryRun), now)
-			}
-			w.logResults(ctx, places)
-			return nil
-		})
+		group.Go(func() error { w.writeTarget(ctx, places); return nil })
 	}
 	_ = group.Wait() // the functions return no error
 	return w.results
@@ -110,6 +104,17 @@ type writePass struct {
 	// timeout bounds one target if others wait for it; zero is no timeout.
 	timeout time.Duration
 	skipped atomic.Int64
+}
+
+// writeTarget executes the tasks of one target together, with at most one read and one write.
+func (w *writePass) writeTarget(ctx context.Context, places []int) {
+	ctx, cancel := w.targetContext(ctx)
+	defer cancel()
+	now := w.Now()
+	if requests := w.requests(ctx, places, now); len(requests) > 0 {
+		w.setResults(places, w.Targets.Write(ctx, w.tasks[places[0]].key, requests, w.dryRun), now)
+	}
+	w.logResults(ctx, places)
 }
 
 // targetContext returns the context of the write to one target.

@@ -114,23 +114,27 @@ func TestWrite_ErrorStopsNoOtherTarget(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newDefaultPipeline()
-			p.matches, p.atTarget = matching("demo", slices.Sorted(maps.Keys(test.at))...), test.at
-			var stored postern.WebhookDeliveryStatus
-			p.onUpdate = func(d *postern.WebhookDelivery) error { stored = d.Status; return nil }
-			answer, err := p.Deliver(t.Context(), toAll(), release(), false)
-			p.Drain()
-			if diff := cmp.Diff(test.want, summaryOf(stored)); diff != "" {
-				t.Errorf("stored status (-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff(stored, answer.Status); diff != "" {
-				t.Errorf("answer (-stored +answered):\n%s", diff)
-			}
-			if test.code != 0 || err != nil {
-				if got := answered(t, err).Code; got != test.code {
-					t.Errorf("answered %d, want %d: %v", got, test.code, err)
+			testBothWays(t, func(t *testing.T, arrange func(*pipeline)) {
+				p := newDefaultPipeline()
+				arrange(p)
+				p.matches, p.atTarget = matching("demo", slices.Sorted(maps.Keys(test.at))...), test.at
+				var stored postern.WebhookDeliveryStatus
+				keep := func(d *postern.WebhookDelivery) error { stored = d.Status; return nil }
+				p.onRecord, p.onUpdate = keep, keep
+				answer, err := p.Deliver(t.Context(), toAll(), release(), false)
+				p.Drain()
+				if diff := cmp.Diff(test.want, summaryOf(stored)); diff != "" {
+					t.Errorf("stored status (-want +got):\n%s", diff)
 				}
-			}
+				if diff := cmp.Diff(stored, answer.Status); diff != "" {
+					t.Errorf("answer (-stored +answered):\n%s", diff)
+				}
+				if test.code != 0 || err != nil {
+					if got := answered(t, err).Code; got != test.code {
+						t.Errorf("answered %d, want %d: %v", got, test.code, err)
+					}
+				}
+			})
 		})
 	}
 }

@@ -5,6 +5,7 @@ package imageupdate
 
 import (
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 
@@ -59,26 +60,69 @@ func (a annotations) config(
 		problem:      problem,
 	}
 	count := 0
-	for item := range strings.SplitSeq(list, ",") {
-		if item = strings.TrimSpace(item); item == "" {
-			continue
-		}
+	for item := range splitImageList(list) {
 		if count++; count > maxImages {
 			c.noteTooManyImages()
 			break
 		}
 		if alias, image := splitAlias(item); hasBaseName(image, base) {
 			c.add(a.entry(alias, image), inherited)
+		} else {
+			c.addOther(a.otherEntry(alias, image), inherited)
 		}
 	}
 	return c, true
 }
 
-// splitAlias splits [alias=]name[:constraint]. An equals sign in the constraint comes after a colon, which an alias
-// cannot contain.
+// splitImageList splits a list of images at commas.
+func splitImageList(list string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for more := true; more; {
+			var item string
+			item, list, more = cutImage(list)
+			if item = strings.TrimSpace(item); item != "" && !yield(item) {
+				return
+			}
+		}
+	}
+}
+
+// cutImage splits a list of images after its first item. more is false if there are no others. A comma in a constraint,
+// as in "web:>=1.2, <2", does not end the item: Image Updater would drop the rest and so widen the range.
+func cutImage(list string) (item, rest string, more bool) {
+	item, rest, more = strings.Cut(list, ",")
+	if strings.TrimSpace(item) == "" {
+		return "", rest, more
+	}
+	for more {
+		part, after, found := strings.Cut(rest, ",")
+		if !continuesConstraint(strings.TrimSpace(part)) {
+			break
+		}
+		item = list[:len(item)+len(",")+len(part)]
+		rest, more = after, found
+	}
+	return item, rest, more
+}
+
+// continuesConstraint reports whether the text after a comma is a version, with or without an operator, and not an
+// image.
+func continuesConstraint(s string) bool {
+	if s != "" && strings.IndexByte("<>!~^", s[0]) >= 0 {
+		return true
+	}
+	s = strings.TrimLeft(s, "=vV ")
+	if end := strings.IndexAny(s, " +-|"); end >= 0 {
+		s = s[:end]
+	}
+	return strings.ContainsAny(s, "0123456789*") && strings.Trim(s, "0123456789.xX*") == ""
+}
+
+// splitAlias splits [alias=]name[:constraint]. An equals sign in the constraint comes after a colon or a comma, which
+// an alias cannot contain.
 func splitAlias(item string) (alias, image string) {
 	before, after, found := strings.Cut(item, "=")
-	if !found || strings.Contains(before, ":") {
+	if !found || strings.ContainsAny(before, ":,") {
 		return "", item
 	}
 	return strings.TrimSpace(before), strings.TrimSpace(after)
@@ -94,6 +138,17 @@ func (a annotations) entry(alias, image string) imageEntry {
 	e.settings, e.problem = a.settings(e.alias)
 	e.targets = a.targets(e.alias)
 	e.annotationKeys = a.recorder.keys()
+	return e
+}
+
+// otherEntry reads the settings of an alias that decide where its image is written.
+func (a annotations) otherEntry(alias, image string) imageEntry {
+	e := imageEntry{alias: alias, image: image}
+	if alias != "" {
+		e.settings = &iuv1alpha1.CommonUpdateSettings{}
+		e.settings.ForceUpdate, e.problem = a.forceUpdate(alias)
+		e.targets = a.targets(alias)
+	}
 	return e
 }
 
@@ -115,14 +170,20 @@ func (a annotations) settings(alias string) (settings *iuv1alpha1.CommonUpdateSe
 			settings.Platforms = splitList(*platforms)
 		}
 	}
-	if force := a.find(alias, "force-update"); force != nil {
-		forced, err := strconv.ParseBool(*force)
-		if err != nil {
-			problem = fmt.Sprintf("its force-update is %s; it must be true or false", quoted(*force))
-		}
-		settings.ForceUpdate = &forced
-	}
+	settings.ForceUpdate, problem = a.forceUpdate(alias)
 	return settings, problem
+}
+
+func (a annotations) forceUpdate(alias string) (force *bool, problem string) {
+	value := a.find(alias, "force-update")
+	if value == nil {
+		return nil, ""
+	}
+	forced, err := strconv.ParseBool(*value)
+	if err != nil {
+		problem = fmt.Sprintf("its force-update is %s; it must be true or false", quoted(*value))
+	}
+	return &forced, problem
 }
 
 func (a annotations) targets(alias string) *iuv1alpha1.ManifestTargets {

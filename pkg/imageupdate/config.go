@@ -4,6 +4,7 @@
 package imageupdate
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -15,6 +16,9 @@ type Config struct {
 	WriteBack string
 	// Images are the configured images, in configuration order.
 	Images []ImageConfig
+	// Others are the remaining images of a configuration that was reduced to one image. Of these, at least Alias, Name,
+	// Target, ForceUpdate and Problem are set: they show whether two images are written to the same place.
+	Others []ImageConfig
 	// Notes report settings that could not be read or have no effect here.
 	Notes []string
 	// Annotations are the keys of the Application's annotations that were looked up, including absent ones. Keys for a
@@ -41,15 +45,16 @@ func (c Config) Repositories() []string {
 // ForImage returns the configuration reduced to the entries of the pushed image, at most maxEntriesPerImage.
 func (c Config) ForImage(pushed Image) Config {
 	var images []ImageConfig
+	others := slices.Clip(c.Others)
 	for _, image := range c.Images {
-		if len(images) == maxEntriesPerImage {
-			break
-		}
-		if image.Matches(pushed) {
+		switch {
+		case !image.Matches(pushed):
+			others = append(others, image)
+		case len(images) < maxEntriesPerImage:
 			images = append(images, image)
 		}
 	}
-	c.Images = images
+	c.Images, c.Others = images, others
 	return c
 }
 
@@ -152,6 +157,9 @@ func splitConstraint(s string) (name, constraint string) {
 	path := strings.LastIndexByte(s, '/') + 1 // a colon before it starts a port
 	if colon := strings.IndexByte(s[path:], ':'); colon >= 0 {
 		return strings.TrimSpace(s[:path+colon]), strings.TrimSpace(s[path+colon+1:])
+	}
+	if comma := strings.IndexByte(s[path:], ','); comma >= 0 { // see splitImageList
+		return strings.TrimSpace(s[:path+comma]), s[path+comma:]
 	}
 	return strings.TrimSpace(s), ""
 }

@@ -4,6 +4,8 @@
 package imageupdate
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -202,5 +204,79 @@ func TestConfigFor_KeepsVerification(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("ConfigFor() differs (-want +got):\n%s", diff)
+	}
+}
+
+func TestConfigFor_ImageListKeepsConstraintsWhole(t *testing.T) {
+	for list, want := range map[string][]ImageConfig{
+		"a=app:>=1.0.0, <2.0.0":          {{Alias: "a", Name: "app", Constraint: ">=1.0.0, <2.0.0"}},
+		"app:>=1.0.0,!=1.5.0 , <=2, b=x": {{Name: "app", Constraint: ">=1.0.0,!=1.5.0 , <=2"}, {Alias: "b", Name: "x"}},
+		"app:>1, =1.2.3":                 {{Name: "app", Constraint: ">1, =1.2.3"}},
+		"app:^1, 1.2 - 1.4 || ~3":        {{Name: "app", Constraint: "^1, 1.2 - 1.4 || ~3"}},
+		"app:1.x,1.5.x":                  {{Name: "app", Constraint: "1.x,1.5.x"}},
+		"app:>=v1-0,v2.0.0-rc.1":         {{Name: "app", Constraint: ">=v1-0,v2.0.0-rc.1"}},
+		"app:1,389ds/dirsrv,7zip:1": {{Name: "app", Constraint: "1"}, {Name: "389ds/dirsrv"},
+			{Name: "7zip", Constraint: "1"}},
+		"x,=y:1,z,": {{Name: "x"}, {Name: "y", Constraint: "1"}, {Name: "z"}},
+		"app, >=1.2": {{Name: "app", Constraint: ", >=1.2",
+			Problem: `its constraint ", >=1.2" must follow the name and a colon`}},
+		"<2, app:1":    {{Name: "app", Constraint: "1"}},
+		"a=app,,b=app": {{Alias: "a", Name: "app"}, {Alias: "b", Name: "app"}},
+	} {
+		got, _ := ConfigFor(annotated(map[string]string{"image-list": list}), nil)
+		for i := range want {
+			want[i].Strategy = Semver
+		}
+		if diff := cmp.Diff(want, got.Images, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("ConfigFor(%s) differs (-want +got):\n%s", list, diff)
+		}
+	}
+}
+
+func TestConfigForImage_KeepsPlacesOfOthers(t *testing.T) {
+	app := annotated(map[string]string{
+		"image-list": "a=app:1.x, b=acme/app, c=x:2.x, d=y, UPPER", "a.helm.image-tag": "a.tag",
+		"b.helm.image-tag": "b.tag", "c.helm.image-tag": "c.tag", "c.force-update": "true", "force-update": "false",
+		"d.force-update": "perhaps",
+	})
+	helm := func(tag string) ManifestTarget { return ManifestTarget{SourceType: "Helm", Tag: tag} }
+	want := []ImageConfig{
+		{Alias: "c", Name: "x", Constraint: "2.x", Target: helm("c.tag"), ForceUpdate: true},
+		{Alias: "d", Name: "y", Problem: `its force-update is "perhaps"; it must be true or false`},
+		{Alias: "b", Name: "acme/app", Strategy: Semver, Target: helm("b.tag")},
+	}
+	got, _ := ConfigForImage(app, nil, Image{Name: "app", Tag: "1.0.0"})
+	if diff := cmp.Diff(want, got.Others, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("the others differ (-want +got):\n%s", diff)
+	}
+	if len(got.Images) != 1 || got.Images[0].Alias != "a" {
+		t.Errorf("the images are %+v", got.Images)
+	}
+}
+
+func TestConfig_SplitImageList(t *testing.T) {
+	for list, want := range map[string][]string{
+		"":                              nil,
+		" , ,":                          nil,
+		"web":                           {"web"},
+		" a=web:1.x ,b=api":             {"a=web:1.x", "b=api"},
+		"web:>=1.0.0, <2.0.0, api":      {"web:>=1.0.0, <2.0.0", "api"},
+		"web:1,2,3":                     {"web:1,2,3"},
+		", 1, web":                      {"1", "web"},
+		"web:>=1, , <2":                 {"web:>=1", "<2"},
+		"a:1" + strings.Repeat(",1", 9): {"a:1" + strings.Repeat(",1", 9)},
+	} {
+		if got := slices.Collect(splitImageList(list)); !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, want %q", list, got, want)
+		}
+	}
+}
+
+// The cost must be linear: the list is of a tenant, and is read for all.
+func BenchmarkConfig_SplitImageList(b *testing.B) {
+	list := "b," + strings.Repeat(" ", 128<<10) + "a:1" + strings.Repeat(",1", 62<<10)
+	for b.Loop() {
+		for range splitImageList(list) {
+		}
 	}
 }

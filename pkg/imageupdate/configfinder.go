@@ -5,7 +5,6 @@ package imageupdate
 
 import (
 	"fmt"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -26,8 +25,8 @@ func ConfigFor(app *argov1alpha1.Application, updaters []*Updater) (c Config, fo
 	return newConfigFinder(app, updaters).config("")
 }
 
-// ConfigForImage is ConfigFor for one pushed image, with any tag. Its cost does not grow with the configuration of
-// other images. A configuration that does not name the image has the notes of the whole configuration.
+// ConfigForImage is ConfigFor for one pushed image, with any tag. Of other images, it reads only what decides where
+// they are written. A configuration that does not name the image has the notes of the whole configuration.
 func ConfigForImage(app *argov1alpha1.Application, updaters []*Updater, pushed Image) (c Config, found bool) {
 	return newConfigFinder(app, updaters).configForImage(pushed)
 }
@@ -60,7 +59,7 @@ func (f *configFinder) configForImage(pushed Image) (c Config, found bool) {
 	c = c.ForImage(pushed)
 	if len(c.Images) == 0 {
 		c, found = f.config("")
-		c.Images = nil
+		c.Images, c.Others = nil, nil
 	}
 	return c, found
 }
@@ -116,10 +115,11 @@ func (s *appSelector) config(base string, verification []*iuv1alpha1.ImagesVerif
 			c.noteTooManyImages()
 			break
 		}
+		add := (*Config).add
 		if !hasBaseName(image.ImageName, base) {
-			continue
+			add = (*Config).addOther
 		}
-		c.add(imageEntry{
+		add(&c, imageEntry{
 			alias:        image.Alias,
 			image:        image.ImageName,
 			settings:     image.CommonUpdateSettings,
@@ -151,12 +151,20 @@ func (s *appSelector) String() string {
 }
 
 // keyRecorder records the keys that were looked up, including absent ones. A nil keyRecorder records nothing.
-type keyRecorder struct{ recorded []string }
+type keyRecorder struct {
+	recorded []string
+	known    map[string]bool
+}
 
 func (r *keyRecorder) record(key string) {
-	if r != nil && !slices.Contains(r.recorded, key) {
-		r.recorded = append(r.recorded, key)
+	if r == nil || r.known[key] {
+		return
 	}
+	if r.known == nil {
+		r.known = map[string]bool{}
+	}
+	r.known[key] = true
+	r.recorded = append(r.recorded, key)
 }
 
 // child returns a new recorder, or nil if r is nil.

@@ -28,6 +28,12 @@ type Current struct {
 	// Overrides are the images set in its specification. If they have a tag or a digest, they count as in use; the
 	// running images may be behind or about to change.
 	Overrides []Image
+	// Unreadable is a text in its specification that sets the image but is no reference, such as one with a variable,
+	// or empty.
+	Unreadable string
+	// Ineffective reports whether the overrides have no effect, because the manifests spell the image differently. The
+	// running images then count too.
+	Ineffective bool
 	// Live are the running images that Argo CD reports, with the configured name or the replaced name.
 	Live []Image
 }
@@ -43,8 +49,8 @@ func decide(config ImageConfig, current Current, pushed Image, b *budget) Decisi
 	decision := evaluate(config, current, pushed, b)
 	if b.exhausted {
 		ev := &evaluator{config: config}
-		return ev.refuse(ReasonInvalidConfiguration, "matching tags with the patterns in allow-tags and ignore-tags "+
-			"takes too long; use fewer aliases or simpler patterns")
+		return ev.refuse(ReasonInvalidConfiguration, "evaluating the configuration for image updates takes too "+
+			"long; use fewer aliases and sources, or simpler patterns in allow-tags and ignore-tags")
 	}
 	return decision
 }
@@ -62,6 +68,10 @@ func evaluate(config ImageConfig, current Current, pushed Image, b *budget) Deci
 		return ev.refuse(ReasonNotInUse,
 			"%s is not among the images that Argo CD reports to run, and force-update is not set", config.Name)
 	}
+	if current.Unreadable != "" {
+		return ev.refuse(ReasonInvalidConfiguration, "the image is set by %s, which has no version to compare with",
+			quoted(current.Unreadable))
+	}
 	decision := ev.compareWith(current)
 	if decision.Update && config.Verify {
 		return ev.refuse(ReasonVerificationRequired,
@@ -71,13 +81,9 @@ func evaluate(config ImageConfig, current Current, pushed Image, b *budget) Deci
 	return decision
 }
 
-// inUse returns the images that count as in use.
-func (c Current) inUse() []Image {
-	overrides := slices.DeleteFunc(slices.Clone(c.Overrides), func(i Image) bool { return !i.versioned() })
-	if len(overrides) > 0 {
-		return overrides
-	}
-	return c.Live
+// overrides returns the overrides that have a tag or a digest.
+func (c Current) overrides() []Image {
+	return slices.DeleteFunc(slices.Clone(c.Overrides), func(i Image) bool { return !i.versioned() })
 }
 
 // evaluator evaluates one pushed image against the configuration of one image.
@@ -101,7 +107,7 @@ func newEvaluator(config ImageConfig, pushed Image, b *budget) (*evaluator, Deci
 	if ev.filter, err = newFilter(config, b); err != nil {
 		return nil, ev.refuse(ReasonInvalidConfiguration, "%v", err)
 	}
-	if ev.rule, err = newRule(config, ev.filter); err != nil {
+	if ev.rule, err = newRule(config, b.owner); err != nil {
 		return nil, ev.refuse(ReasonInvalidConfiguration, "%v", err)
 	}
 	if err := pushed.validate(); err != nil {
@@ -122,30 +128,27 @@ func newEvaluator(config ImageConfig, pushed Image, b *budget) (*evaluator, Deci
 	return ev, Decision{}
 }
 
-// compareWith compares with all images in use. During a rollout there may be several. The tag must not be older than
-// any.
+// compareWith compares with all images in use; during a rollout there may be several. The tag must not be older than
+// any that the configuration could select. What it could not select belongs to another alias, or is replaced.
 func (ev *evaluator) compareWith(current Current) Decision {
-	same, others := partitionByName(current.inUse(), ev.config.Name)
-	if len(same) == 0 && len(others) == 0 {
-		return ev.update(ReasonNothingToCompare, "it is not reported to run, and force-update is set")
+	inUse, overrides := current.Live, current.overrides()
+	if len(overrides) > 0 {
+		inUse = overrides
 	}
-	if len(same) == 0 {
-		// The name in the override may be incomplete: some charts set the registry separately. Images that run under
-		// the full name must not be downgraded.
-		same, _ = partitionByName(current.Live, ev.config.Name)
-		if older := ev.compareAll(same)[behind]; len(older) > 0 {
-			return ev.refuseOlder(older)
-		}
-		return ev.update(ReasonReplacesImage, "it replaces %s", joinImages(others))
+	if current.Ineffective {
+		inUse = slices.Concat(overrides, current.Live)
 	}
-
-	compared := ev.compareAll(same)
-	switch {
-	case len(compared[behind]) > 0:
-		return ev.refuseOlder(compared[behind])
+	compared := ev.compareAll(inUse)
+	older := compared[behind]
+	if len(overrides) > 0 && !compared.comparable() {
+		older = ev.compareAll(current.Live)[behind] // the specification sets another image, or a tag such as latest
+	}
+	switch _, others := partitionByName(inUse, ev.config.Name); {
+	case len(older) > 0:
+		return ev.refuse(ev.rule.behindReason(), "%s is behind %s, which is in use", ev.pushed.Tag, joinImages(older))
 	case len(compared[ahead]) > 0:
 		return ev.update(ev.rule.aheadReason(), "%s replaces %s", ev.version(), joinImages(compared[ahead]))
-	case len(compared[incomparable]) > 0:
+	case len(compared[incomparable]) > 0 && (len(overrides) > 0 || !compared.comparable() && len(others) == 0):
 		return ev.update(ReasonNothingToCompare, "%s cannot be compared with %s, which is in use",
 			ev.pushed.Tag, joinImages(compared[incomparable]))
 	case len(others) > 0:
@@ -153,22 +156,45 @@ func (ev *evaluator) compareWith(current Current) Decision {
 	case len(compared[equivalent]) > 0:
 		return ev.refuse(ReasonSameVersion, "%s is the same version as %s, which is in use",
 			ev.pushed.Tag, joinImages(compared[equivalent]))
+	case len(compared[equal]) > 0:
+		return ev.refuse(ReasonUpToDate, "%s is in use already", joinImages(compared[equal]))
 	}
-	return ev.refuse(ReasonUpToDate, "%s is in use already", joinImages(compared[equal]))
+	return ev.update(ReasonNothingToCompare, "it is not reported to run, and force-update is set")
 }
 
-// compareAll compares the pushed image with images of the configured name.
-func (ev *evaluator) compareAll(same []Image) map[comparison][]Image {
-	compared := map[comparison][]Image{}
-	for _, used := range ev.rule.relevant(same) {
-		c := ev.rule.compare(ev.pushed, used)
+// comparisons are images in use by their relation to the pushed image.
+type comparisons map[comparison][]Image
+
+// comparable reports whether any image could be compared.
+func (c comparisons) comparable() bool {
+	return len(c[behind])+len(c[equivalent])+len(c[equal])+len(c[ahead]) > 0
+}
+
+// compareAll compares the pushed image with the images of the configured name, and with those that it replaces and is
+// behind. Only the last part of their name must be the same, since an image that moved to another registry may be below
+// another path there; another image has versions of its own.
+func (ev *evaluator) compareAll(inUse []Image) comparisons {
+	compared := comparisons{}
+	same, others := partitionByName(inUse, ev.config.Name)
+	for _, used := range same {
+		c := ev.compare(used)
 		compared[c] = append(compared[c], used)
+	}
+	for _, used := range others {
+		if baseName(used.Name) == baseName(ev.config.Name) && ev.compare(used) == behind {
+			compared[behind] = append(compared[behind], used)
+		}
 	}
 	return compared
 }
 
-func (ev *evaluator) refuseOlder(used []Image) Decision {
-	return ev.refuse(ev.rule.behindReason(), "%s is behind %s, which is in use", ev.pushed.Tag, joinImages(used))
+// compare compares the pushed image with one in use, which is incomparable if the configuration could not select it.
+func (ev *evaluator) compare(used Image) comparison {
+	c := ev.rule.compare(ev.pushed, used)
+	if c != incomparable && used.Tag != "" && !ev.filter.accepts(used.Tag) {
+		return incomparable
+	}
+	return c
 }
 
 // partitionByName separates the images of a name from the others.

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
+
+	"postern.dev/postern/pkg/naming"
 )
 
 // Image is a parsed reference to a container image.
@@ -44,7 +46,8 @@ func ParseImage(ref string) (Image, error) {
 }
 
 // NormalizeName returns the canonical name of a repository, including its registry: "docker.io/library/nginx" for
-// "nginx". The result is a key for comparisons and indexes. It is an error if the name has a tag or a digest.
+// "nginx". All addresses of a registry have one name. The result is a key for comparisons and indexes. It is an error
+// if the name has a tag or a digest.
 func NormalizeName(name string) (string, error) {
 	if len(name) > maxReference {
 		return "", fmt.Errorf("%s is not the name of an image", quoted(name))
@@ -57,7 +60,8 @@ func NormalizeName(name string) (string, error) {
 		return "", fmt.Errorf("%s is the name of an image with a tag or digest", quoted(name))
 	}
 	// Hosts are case-insensitive; paths are always lower case.
-	return strings.ToLower(reference.Domain(named)) + "/" + reference.Path(named), nil
+	host, path := naming.CanonicalRepository(strings.ToLower(reference.Domain(named)), reference.Path(named))
+	return host + "/" + path, nil
 }
 
 func (i Image) String() string {
@@ -93,6 +97,13 @@ func sameName(a, b string) bool {
 	na, errA := NormalizeName(a)
 	nb, errB := NormalizeName(b)
 	return errA == nil && errB == nil && na == nb
+}
+
+// isShortened reports whether a name is the end of an image's full name, as in charts that set the registry, or more of
+// the name, in another value.
+func isShortened(short, name string) bool {
+	full, err := NormalizeName(name)
+	return err == nil && short != "" && strings.HasSuffix(full, "/"+short)
 }
 
 // baseName returns the last path component of an image name or reference. All spellings of a repository share it.

@@ -18,7 +18,7 @@ func TestNormalizeName_OneSpelling(t *testing.T) {
 		"localhost/shop":                 "localhost/shop",
 		"localhost:5000/shop":            "localhost:5000/shop",
 		"quay.io/library/nginx":          "quay.io/library/nginx",
-		"registry.acme.io:443/a/b/c/d-e": "registry.acme.io:443/a/b/c/d-e",
+		"registry.acme.io:443/a/b/c/d-e": "registry.acme.io/a/b/c/d-e",
 		"nginx:1":                        "",
 		"nginx@sha256:0":                 "",
 		"acme/Shop":                      "",

@@ -8,36 +8,91 @@ import (
 	"strings"
 )
 
-// kustomizeImage is an entry of kustomize.images: [name=]newName[:tag][@digest]
+// kustomizeImage is an entry of kustomize.images, [name=]newName[:tag][@digest], as `kustomize edit set image` reads it
 // (https://kubectl.docs.kubernetes.io/references/kustomize/cmd/edit/set/image/).
 type kustomizeImage struct {
-	// name is the image name in the manifests, or empty.
+	// name is the image in the manifests, with or without a tag, or empty if newName is also the name in the manifests.
 	name string
-	Image
+	// newName is what the entry sets. After a name it may be empty or "*", to keep the name.
+	newName string
+	// tag and digest may be any text, such as a variable that Argo CD replaces.
+	tag, digest string
 }
 
-func parseKustomizeImage(entry string) (kustomizeImage, error) {
-	name, image, found := strings.Cut(entry, "=")
-	if !found {
-		name, image = "", entry
+func parseKustomizeImage(entry string) kustomizeImage {
+	var k kustomizeImage
+	name, value, found := strings.Cut(entry, "=")
+	if found {
+		k.name = name
+	} else {
+		value = entry
 	}
-	parsed, err := ParseImage(image)
-	return kustomizeImage{name: name, Image: parsed}, err
+	value, k.digest, _ = strings.Cut(value, "@")
+	path := strings.IndexByte(value, '/') + 1 // a colon before it starts a port
+	if colon := strings.IndexByte(value[path:], ':'); colon >= 0 {
+		value, k.tag = value[:path+colon], value[path+colon+1:]
+	}
+	k.newName = value
+	return k
 }
 
-// replacedName returns the image name in the manifests that the entry replaces.
+// replacedName returns the image in the manifests that the entry replaces.
 func (k kustomizeImage) replacedName() string {
 	if k.name != "" {
 		return k.name
 	}
-	return k.Name
+	return k.newName
+}
+
+// keepsName reports whether the entry sets only the version of the image that it names.
+func (k kustomizeImage) keepsName() bool {
+	return k.name != "" && (k.newName == "" || k.newName == "*")
 }
 
 func (k kustomizeImage) String() string {
+	image := Image{Name: k.newName, Tag: k.tag, Digest: k.digest}.String()
 	if k.name != "" {
-		return k.name + "=" + k.Image.String()
+		return k.name + "=" + image
 	}
-	return k.Image.String()
+	return image
+}
+
+// sets reports whether the entry sets a configured image, and whether it does so by the name that the configuration
+// replaces.
+func (k kustomizeImage) sets(c ImageConfig) (sets, byReplacedName bool) {
+	if replaced := c.replacedName(); replaced != "" {
+		byReplacedName = sameName(k.replacedName(), replaced)
+		return byReplacedName || k.name == "" && sameName(k.newName, c.Name), byReplacedName
+	}
+	name := k.newName
+	if _, err := NormalizeName(name); k.keepsName() || err != nil && k.name != "" {
+		name, _ = splitConstraint(k.name)
+	}
+	return sameName(name, c.Name), false
+}
+
+// image returns the image that the entry sets for a configured image. ok is false if it is not a reference. An entry
+// that keeps the name may set a name that other files give to the image: the configured one, if it runs or the name in
+// the manifests does not.
+func (k kustomizeImage) image(c ImageConfig, live []Image) (i Image, ok bool) {
+	i = Image{Name: k.newName, Tag: strings.Trim(k.tag, "*"), Digest: strings.Trim(k.digest, "*")}
+	if k.keepsName() {
+		i.Name, _ = splitConstraint(k.name)
+		same, others := partitionByName(live, c.Name)
+		if len(same) > 0 || len(others) == 0 {
+			i.Name = c.Name
+		}
+	}
+	return i, i.validate() == nil
+}
+
+// respelled returns an entry without a name in the manifests with the name as the running images spell it. Kustomize
+// compares the exact text, so an entry with another spelling has no effect.
+func (k kustomizeImage) respelled(live []Image) kustomizeImage {
+	if spelling := liveSpelling(k.newName, live); k.name == "" && spelling != "" {
+		k.newName = spelling
+	}
+	return k
 }
 
 // kustomizeEntry is an entry with its index in the list.
@@ -56,19 +111,11 @@ func kustomizeEntries(entries []string, c ImageConfig) []kustomizeEntry {
 		if !strings.Contains(entry, image) && (replacedBase == "" || !strings.Contains(entry, replacedBase)) {
 			continue // avoids parsing nearly all entries
 		}
-		k, err := parseKustomizeImage(entry)
-		if err != nil {
-			continue
-		}
-		if replaced := c.replacedName(); replaced != "" {
-			if sameName(k.replacedName(), replaced) {
-				byReplacedName = append(byReplacedName, kustomizeEntry{i, k})
-			}
-			if k.name != "" {
-				continue
-			}
-		}
-		if sameName(k.Name, c.Name) {
+		k := parseKustomizeImage(entry)
+		switch sets, byName := k.sets(c); {
+		case byName:
+			byReplacedName = append(byReplacedName, kustomizeEntry{i, k})
+		case sets:
 			byImage = append(byImage, kustomizeEntry{i, k})
 		}
 	}
@@ -78,45 +125,48 @@ func kustomizeEntries(entries []string, c ImageConfig) []kustomizeEntry {
 	return byImage
 }
 
-// kustomizeImages returns the images that entries set for a configured image.
-func kustomizeImages(entries []string, c ImageConfig) []Image {
-	var images []Image
-	for _, entry := range kustomizeEntries(entries, c) {
-		images = append(images, entry.Image)
+// readKustomizeImages adds what entries set for a configured image.
+func (c *Current) readKustomizeImages(entries []string, config ImageConfig) {
+	for _, entry := range kustomizeEntries(entries, config) {
+		i, ok := entry.image(config, c.Live)
+		if !ok {
+			c.Unreadable = entry.String()
+			continue
+		}
+		c.Overrides = append(c.Overrides, i)
+		c.Ineffective = c.Ineffective || entry.respelled(c.Live) != entry.kustomizeImage
 	}
-	return images
 }
 
 // setKustomizeImage returns the entries with the image set. Existing entries keep their spelling and the name they
-// replace. A new entry replaces the configured name, or by default the image as the manifests spell it, because
-// Kustomize matches images by their spelling.
+// replace, unless the manifests spell it differently. A new entry replaces the configured name, or by default the image
+// as the manifests spell it.
 func setKustomizeImage(entries []string, c ImageConfig, live []Image, to Image) []string {
 	entries = slices.Clone(entries)
 	found := kustomizeEntries(entries, c)
 	for _, entry := range found {
-		k := entry.kustomizeImage
+		k := entry.respelled(live)
 		if replaced := c.replacedName(); replaced != "" {
 			if k.name = k.replacedName(); !sameName(k.name, replaced) {
 				k.name = replaced
 			}
-			k.Image = to
-		} else {
-			k.Tag, k.Digest = to.Tag, to.Digest
+			k.newName = to.Name
 		}
+		k.tag, k.digest = to.Tag, to.Digest
 		entries[entry.index] = k.String()
 	}
 	if len(found) > 0 {
 		return entries
 	}
-	k := kustomizeImage{name: c.replacedName(), Image: to}
+	k := kustomizeImage{name: c.replacedName(), newName: to.Name, tag: to.Tag, digest: to.Digest}
 	if k.name == "" {
 		k.name = liveSpelling(c.Name, live)
 	}
 	return append(entries, k.String())
 }
 
-// liveSpelling returns the spelling of an image in the manifests, or "" if any manifest spells it as the configuration
-// does.
+// liveSpelling returns the spelling of an image in the manifests, or "" if it does not run or any manifest spells it as
+// given.
 func liveSpelling(name string, live []Image) string {
 	spelling := ""
 	for _, i := range live {

@@ -28,6 +28,9 @@ const (
 	// summed up. It takes about 20 ms, and is enough for 50 aliases with patterns of 1000 instructions.
 	maxSteps = 2_000_000
 
+	// nameSteps is the cost of comparing two names, in the same unit.
+	nameSteps = 300
+
 	// maxInUse limits the images that a pushed image may replace at once.
 	maxInUse = 100
 	// maxOverrides limits the entries of a list of overrides in a source.

@@ -148,6 +148,9 @@ func TestLimits_RefusalNamesLimit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			annotations := map[string]string{"image-list": "b=nginx, a=nginx"}
+			if tc.change == nil { // two places, since the settings differ
+				annotations["b.kustomize.image-name"], annotations["a.kustomize.image-name"] = "nginx:1", "nginx:2"
+			}
 			maps.Copy(annotations, tc.annotations)
 			app := hosts("bounds", annotations)
 			if tc.change != nil {
@@ -184,9 +187,10 @@ func TestLimits_PatternsAreCompiledOnChange(t *testing.T) {
 	annotations := map[string]string{
 		"image-list":    aliases(maxEntriesPerImage, "nginx:^1"),
 		"allow-tags":    "regexp:^[0-9.]+$",
-		"a7.allow-tags": "regexp:^1",
+		"a7.allow-tags": "regexp:^1", "a7.helm.image-spec": "a7",
 	}
 	app := hosts("compiled-once", annotations)
+	app.Status.SourceType = argov1alpha1.SourceTypeHelm
 	decided := func() uint64 {
 		before := pattern.Compilations()
 		for range 20 {

@@ -14,9 +14,9 @@ import (
 type liveImages map[string][]Image
 
 // newLiveImages finds the running images with the name of a configured image, or with the name that it replaces.
-func newLiveImages(app *argov1alpha1.Application, configured []ImageConfig) liveImages {
+func newLiveImages(app *argov1alpha1.Application, configured ...[]ImageConfig) liveImages {
 	wanted := map[string]bool{}
-	for _, c := range configured {
+	for _, c := range slices.Concat(configured...) {
 		wanted[baseName(c.Name)] = true
 		wanted[baseName(c.replacedName())] = true
 	}
@@ -34,6 +34,12 @@ func newLiveImages(app *argov1alpha1.Application, configured []ImageConfig) live
 		}
 	}
 	return live
+}
+
+// runs reports whether an image with the name runs.
+func (l liveImages) runs(name string) bool {
+	normal, err := NormalizeName(name)
+	return err == nil && len(l[normal]) > 0
 }
 
 // forImage returns the running images with the configured name or the name that it replaces.
@@ -58,34 +64,32 @@ func (c ImageConfig) replacedName() string {
 	return c.Target.Name
 }
 
-// overriddenImages returns the images that a source sets for a configured image.
-func overriddenImages(source argov1alpha1.ApplicationSource, sourceType string, c ImageConfig) []Image {
-	switch {
-	case sourceType == argov1alpha1.SourceTypeKustomize && source.Kustomize != nil:
-		return kustomizeImages(source.Kustomize.Images, c)
-	case sourceType == argov1alpha1.SourceTypeHelm && source.Helm != nil:
-		return parameterImages(helmParameters(source.Helm.Parameters), withHelmDefaults(c.Target), c)
-	case sourceType == argov1alpha1.SourceTypePlugin && source.Plugin != nil:
-		return parameterImages(envParameters(source.Plugin.Env), c.Target, c)
+// readOverrides adds what a source sets for a configured image.
+func (c *Current) readOverrides(source *appSource, config ImageConfig, live liveImages) {
+	switch source.sourceType {
+	case argov1alpha1.SourceTypeKustomize:
+		c.readKustomizeImages(deref(source.Kustomize).Images, config)
+	case argov1alpha1.SourceTypeHelm, argov1alpha1.SourceTypePlugin:
+		c.readParameters(source, config, live)
 	}
-	return nil
 }
 
 // setImage sets an image in a source. The data behind pointers of the source is shared with the cache, so it is
 // replaced and never modified.
-func setImage(source *argov1alpha1.ApplicationSource, sourceType string, c ImageConfig, live []Image, to Image) {
-	switch sourceType {
+func setImage(source *appSource, c ImageConfig, live liveImages, to Image) {
+	switch source.sourceType {
 	case argov1alpha1.SourceTypeKustomize:
 		k := deref(source.Kustomize)
-		k.Images = setKustomizeImage(k.Images, c, live, to)
+		k.Images = setKustomizeImage(k.Images, c, live.forImage(c), to)
 		source.Kustomize = &k
 	case argov1alpha1.SourceTypeHelm:
 		h := deref(source.Helm)
-		h.Parameters = setHelmParameters(h.Parameters, withHelmDefaults(c.Target), to)
+		h.Parameters = setHelmParameters(h.Parameters, source.parametersFor(c, live, to))
 		source.Helm = &h
 	case argov1alpha1.SourceTypePlugin:
 		p := deref(source.Plugin)
-		p.Env = setPluginEnv(p.Env, c.Target, to)
+		p.Env = setPluginEnv(p.Env, source.parametersFor(c, live, to))
 		source.Plugin = &p
 	}
+	source.changed, source.values = true, nil
 }

@@ -22,58 +22,81 @@ const (
 // parameter is a named value: a Helm parameter, or an environment variable of a plugin.
 type parameter struct{ name, value string }
 
-func withHelmDefaults(t ManifestTarget) ManifestTarget {
-	if t.Spec == "" {
+// parameterTarget returns the parameters that set an image in sources of a type, with the defaults of Helm.
+func (c ImageConfig) parameterTarget(sourceType string) ManifestTarget {
+	t := c.Target
+	if sourceType == argov1alpha1.SourceTypeHelm && t.Spec == "" {
 		t.Name = cmp.Or(t.Name, defaultHelmName)
 		t.Tag = cmp.Or(t.Tag, defaultHelmTag)
 	}
 	return t
 }
 
-func helmParameters(parameters []argov1alpha1.HelmParameter) []parameter {
-	params := make([]parameter, len(parameters))
-	for i, p := range parameters {
-		params[i] = parameter{p.Name, deref(p.Value)}
+// value returns the value of a parameter or variable. The last duplicate wins, as in Helm and in a process environment.
+func (s *appSource) value(name string) string {
+	if s.values == nil && s.overrideCount() <= maxOverrides {
+		s.values = map[string]string{}
+		for _, p := range deref(s.Helm).Parameters {
+			if s.sourceType == argov1alpha1.SourceTypeHelm {
+				s.values[p.Name] = strings.TrimSpace(deref(p.Value))
+			}
+		}
+		for _, e := range deref(s.Plugin).Env {
+			if s.sourceType == argov1alpha1.SourceTypePlugin {
+				s.values[e.Name] = strings.TrimSpace(e.Value)
+			}
+		}
 	}
-	return params
+	return s.values[name]
 }
 
-func envParameters(env []argov1alpha1.EnvEntry) []parameter {
-	params := make([]parameter, len(env))
-	for i, e := range env {
-		params[i] = parameter{e.Name, e.Value}
+// imageName returns the image name in the parameters of a target, or "".
+func (s *appSource) imageName(t ManifestTarget) string {
+	if t.Spec == "" {
+		return s.value(t.Name)
 	}
-	return params
+	i, err := ParseImage(s.value(t.Spec))
+	if err != nil {
+		return ""
+	}
+	return i.Name
 }
 
-// parameterImages returns the image that the parameters of a target set, or none. A missing name defaults to the
-// configured one.
-func parameterImages(params []parameter, t ManifestTarget, c ImageConfig) []Image {
-	var ref string
-	if t.Spec != "" {
-		ref = lookupValue(params, t.Spec)
-	} else if tag := lookupValue(params, t.Tag); tag != "" {
-		ref = Image{Name: cmp.Or(lookupValue(params, t.Name), c.Name), Tag: tag}.String()
+// readParameters adds the image that the parameters of a source set. A missing name defaults to the configured one.
+func (c *Current) readParameters(source *appSource, config ImageConfig, live liveImages) {
+	t := config.parameterTarget(source.sourceType)
+	ref := source.value(t.Spec)
+	if t.Spec == "" {
+		if tag := source.value(t.Tag); tag != "" {
+			ref = Image{Name: cmp.Or(source.value(t.Name), config.Name), Tag: tag}.String()
+		}
+	}
+	if ref == "" {
+		return
 	}
 	i, err := ParseImage(ref)
 	if err != nil {
-		return nil
+		c.Unreadable = ref
+		return
 	}
-	return []Image{i}
+	if config.isNamed(i.Name, live) {
+		i.Name = config.Name
+	}
+	c.Overrides = append(c.Overrides, i)
 }
 
-// lookupValue returns the value of a name. The last duplicate wins, as in Helm and in a process environment.
-func lookupValue(params []parameter, name string) string {
-	for _, p := range slices.Backward(params) {
-		if p.name == name && name != "" {
-			return strings.TrimSpace(p.value)
-		}
-	}
-	return ""
+// isNamed reports whether the name in a parameter is the configured one. If the chart sets the registry separately, the
+// parameter has only the end of the name, and no image runs under that alone.
+func (c ImageConfig) isNamed(name string, live liveImages) bool {
+	return sameName(name, c.Name) || isShortened(name, c.Name) && (live.runs(c.Name) || !live.runs(name))
 }
 
-// parameters returns the parameters that set an image.
-func (t ManifestTarget) parameters(to Image) []parameter {
+// parametersFor returns the parameters that set an image. Its name keeps the owner's spelling.
+func (s *appSource) parametersFor(c ImageConfig, live liveImages, to Image) []parameter {
+	t := c.parameterTarget(s.sourceType)
+	if name := s.imageName(t); c.isNamed(name, live) {
+		to.Name = name
+	}
 	if t.Spec != "" {
 		return []parameter{{t.Spec, to.String()}}
 	}
@@ -84,13 +107,11 @@ func (t ManifestTarget) parameters(to Image) []parameter {
 	return append(params, parameter{t.Tag, to.version()})
 }
 
-// setHelmParameters returns the parameters with the image set. As in Image Updater, all values are forced to be
-// strings: a tag such as 1.20 is not a number.
-func setHelmParameters(
-	parameters []argov1alpha1.HelmParameter, t ManifestTarget, to Image,
-) []argov1alpha1.HelmParameter {
+// setHelmParameters returns the parameters with some set. As in Image Updater, all values are forced to be strings: a
+// tag such as 1.20 is not a number.
+func setHelmParameters(parameters []argov1alpha1.HelmParameter, set []parameter) []argov1alpha1.HelmParameter {
 	parameters = slices.Clone(parameters)
-	for _, p := range t.parameters(to) {
+	for _, p := range set {
 		force := true
 		parameters = upsert(parameters, argov1alpha1.HelmParameter{Name: p.name, Value: &p.value, ForceString: &force},
 			func(h argov1alpha1.HelmParameter) string { return h.Name })
@@ -98,10 +119,10 @@ func setHelmParameters(
 	return parameters
 }
 
-// setPluginEnv returns the environment with the image set.
-func setPluginEnv(env []argov1alpha1.EnvEntry, t ManifestTarget, to Image) []argov1alpha1.EnvEntry {
+// setPluginEnv returns the environment with some variables set.
+func setPluginEnv(env []argov1alpha1.EnvEntry, set []parameter) []argov1alpha1.EnvEntry {
 	env = slices.Clone(env)
-	for _, p := range t.parameters(to) {
+	for _, p := range set {
 		env = upsert(env, argov1alpha1.EnvEntry{Name: p.name, Value: p.value},
 			func(e argov1alpha1.EnvEntry) string { return e.Name })
 	}

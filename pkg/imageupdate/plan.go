@@ -37,34 +37,53 @@ func PlanFor(app *argov1alpha1.Application, config Config, pushed Image) Plan {
 		}
 		return plan
 	}
-	sources, live, b := sourcesOf(app), newLiveImages(app, config.Images), newBudget(app.Namespace)
-	for _, image := range config.Images {
-		plan.Decisions = append(plan.Decisions, planImage(sources, live, config, image, pushed, b))
+	p := &planner{
+		config:  config,
+		sources: sourcesOf(app),
+		live:    newLiveImages(app, config.Images, config.Others),
+		budget:  newBudget(app.Namespace),
 	}
-	plan.Overrides = diffOverrides(sourcesOf(app), sources)
+	for _, image := range config.Images {
+		plan.Decisions = append(plan.Decisions, p.plan(image, pushed))
+	}
+	plan.Overrides = diffOverrides(sourcesOf(app), p.sources)
 	return plan
 }
 
-// planImage decides about one configured image and sets it in its source, so that later entries see the change.
-func planImage(
-	sources []appSource, live liveImages, config Config, image ImageConfig, pushed Image, b *budget,
-) Decision {
-	current := Current{Live: live.forImage(image)}
-	src, reason, message := findSource(sources, image.Target)
+// planner plans the changes of one Application.
+type planner struct {
+	config  Config
+	sources []appSource
+	live    liveImages
+	budget  *budget
+	// places caches allPlaces.
+	places []place
+}
+
+// plan decides about one configured image and sets it in its source.
+func (p *planner) plan(image ImageConfig, pushed Image) Decision {
+	current := Current{Live: p.live.forImage(image)}
+	src, reason, message := p.findSource(image)
 	if src != nil && src.overrideCount() > maxOverrides {
 		src, reason = nil, ReasonInvalidConfiguration
 		message = fmt.Sprintf("its source sets more than %d images, parameters or variables, which is too many",
 			maxOverrides)
 	}
 	if src != nil {
-		current.Overrides = overriddenImages(src.ApplicationSource, src.sourceType, image)
+		current.readOverrides(src, image, p.live)
 	}
-	decision := decide(image, current, pushed, b)
+	decision := decide(image, current, pushed, p.budget)
 	if !decision.Update {
 		return decision
 	}
-	if written, problem := config.writeBackProblem(); problem != "" {
+	if written, problem := p.config.writeBackProblem(); problem != "" {
 		reason, message = written, problem
+	} else if conflict := p.conflict(image); reason == "" && conflict != "" {
+		reason, message = ReasonInvalidConfiguration, conflict
+	}
+	if p.budget.exhausted {
+		reason = ReasonInvalidConfiguration
+		message = "finding the sources of all images takes too long; use fewer images or sources"
 	}
 	if reason != "" {
 		return Decision{
@@ -73,9 +92,7 @@ func planImage(
 			Message: fmt.Sprintf("it would be updated (%s), but %s", decision.Message, message),
 		}
 	}
-	to := Image{Name: image.Name, Tag: decision.NewTag, Digest: decision.NewDigest}
-	src.changed = true
-	setImage(&src.ApplicationSource, src.sourceType, image, current.Live, to)
+	setImage(src, image, p.live, Image{Name: image.Name, Tag: decision.NewTag, Digest: decision.NewDigest})
 	return decision
 }
 

@@ -102,7 +102,7 @@ func TestPlanFor_MergesAliases(t *testing.T) {
 		{Alias: "other", Name: "nginx", Strategy: Semver},
 		{Alias: "web", Name: "shop", Strategy: Digest, Constraint: "1.1.0",
 			Target: ManifestTarget{SourceType: "Helm", Spec: "web.image"}},
-		{Alias: "again", Name: "shop", Strategy: NewestBuild,
+		{Alias: "again", Name: "shop", Strategy: Semver,
 			Target: ManifestTarget{SourceType: "Helm", Spec: "api.image"}},
 	}}
 	app := running("Helm", argov1alpha1.ApplicationSource{}, "shop:1.0.0")
@@ -113,7 +113,7 @@ func TestPlanFor_MergesAliases(t *testing.T) {
 	for _, d := range plan.Decisions {
 		reasons = append(reasons, d.Slot+" "+d.Reason)
 	}
-	want := []string{"api " + ReasonNewerVersion, "web " + ReasonNewDigest, "again " + ReasonUpToDate}
+	want := []string{"api " + ReasonNewerVersion, "web " + ReasonNothingToCompare, "again " + ReasonUpToDate}
 	if diff := cmp.Diff(want, reasons); diff != "" {
 		t.Errorf("the decisions differ (-want +got):\n%s", diff)
 	}

@@ -6,6 +6,8 @@ package imageupdate
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"testing"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
@@ -111,9 +113,19 @@ func (c generator) application() *argov1alpha1.Application {
 	return app
 }
 
+// propertyCases is the environment variable with the number of random cases of each property.
+const propertyCases = "PROPERTY_CASES"
+
 // repeat checks a property on many random cases and reports the seed of a failure.
 func repeat(t *testing.T, times int, property func(c generator) string) {
 	t.Helper()
+	if text := os.Getenv(propertyCases); text != "" {
+		cases, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatalf("%s: %v", propertyCases, err)
+		}
+		times = max(times, cases)
+	}
 	for seed := range uint64(times) {
 		if failure := property(generator{rand.New(rand.NewPCG(seed, 0))}); failure != "" {
 			t.Fatalf("with seed %d: %s", seed, failure)

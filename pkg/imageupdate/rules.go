@@ -28,8 +28,7 @@ const (
 type rule interface {
 	// refuses returns why a pushed image is not a candidate, or an empty reason.
 	refuses(pushed Image) (reason, message string)
-	// relevant returns the images in use that the pushed image replaces, at least one.
-	relevant(inUse []Image) []Image
+	// compare returns incomparable for an image in use that the strategy could never select.
 	compare(pushed, used Image) comparison
 	// aheadReason and behindReason are the reasons for candidates that are ahead or behind.
 	aheadReason() string
@@ -38,15 +37,15 @@ type rule interface {
 	pinnedDigest(pushed Image) string
 }
 
-// newRule returns the rule of an image's strategy.
-func newRule(c ImageConfig, f filter) (rule, error) {
+// newRule returns the rule of an image's strategy. The owner is the namespace that constraints are cached for.
+func newRule(c ImageConfig, owner string) (rule, error) {
 	switch c.Strategy {
 	case Semver:
-		return newSemverRule(f.budget.owner, c.Constraint)
+		return newSemverRule(owner, c.Constraint)
 	case NewestBuild:
 		return newestBuildRule{}, nil
 	case Alphabetical:
-		return alphabeticalRule{filter: f}, nil
+		return alphabeticalRule{}, nil
 	case Digest:
 		if c.Constraint == "" {
 			return nil, errors.New("the strategy digest needs a tag to follow: name:tag")
@@ -59,10 +58,9 @@ func newRule(c ImageConfig, f filter) (rule, error) {
 // unpinned is embedded by strategies that write tags without a digest.
 type unpinned struct{}
 
-func (unpinned) relevant(inUse []Image) []Image { return inUse }
-func (unpinned) pinnedDigest(Image) string      { return "" }
+func (unpinned) pinnedDigest(Image) string { return "" }
 
-// semverRule compares semantic versions. It never accepts a downgrade, not even to meet the constraint.
+// semverRule compares semantic versions that meet the constraint.
 type semverRule struct {
 	unpinned
 	constraint *semver.Constraints
@@ -99,7 +97,7 @@ func (r semverRule) compare(pushed, used Image) comparison {
 		return incomparable
 	}
 	u, err := semver.NewVersion(used.Tag)
-	if err != nil {
+	if err != nil || !r.constraint.Check(u) {
 		return incomparable
 	}
 	if order := p.Compare(u); order != 0 || pushed.Tag == used.Tag {
@@ -127,17 +125,12 @@ func (newestBuildRule) aheadReason() string  { return ReasonNewestBuild }
 func (newestBuildRule) behindReason() string { return "" } // unused: compare never returns behind
 
 // alphabeticalRule compares tags byte by byte.
-type alphabeticalRule struct {
-	unpinned
-	filter filter
-}
+type alphabeticalRule struct{ unpinned }
 
 func (alphabeticalRule) refuses(Image) (reason, message string) { return "", "" }
 
-// compare returns incomparable for a tag that the filter does not accept. Otherwise, an application that starts with
-// "latest" would never change to "2026-01-31".
-func (r alphabeticalRule) compare(pushed, used Image) comparison {
-	if used.Tag == "" || !r.filter.accepts(used.Tag) {
+func (alphabeticalRule) compare(pushed, used Image) comparison {
+	if used.Tag == "" {
 		return incomparable
 	}
 	return toComparison(strings.Compare(pushed.Tag, used.Tag))
@@ -154,27 +147,17 @@ func (r digestRule) refuses(pushed Image) (reason, message string) {
 		return ReasonTagNotFollowed, fmt.Sprintf("%s is followed, not %s", r.tag, pushed.Tag)
 	}
 	if pushed.Digest == "" {
-		return ReasonDigestMissing, "the push names no digest"
+		return ReasonDigestMissing, "the push names no digest that is valid"
 	}
 	return "", ""
 }
 
-// relevant returns the images with the followed tag or with only a digest, if there are any.
-func (r digestRule) relevant(inUse []Image) []Image {
-	var followed []Image
-	for _, used := range inUse {
-		if used.Tag == r.tag || used.Tag == "" {
-			followed = append(followed, used)
-		}
-	}
-	if len(followed) > 0 {
-		return followed
-	}
-	return inUse
-}
-
-func (digestRule) compare(pushed, used Image) comparison {
-	if pushed.Digest == used.Digest {
+// compare compares with images at the followed tag, and with those of which only the digest is known.
+func (r digestRule) compare(pushed, used Image) comparison {
+	switch {
+	case used.Tag != r.tag && used.Tag != "" || !used.versioned():
+		return incomparable
+	case pushed.Digest == used.Digest:
 		return equal
 	}
 	return ahead

@@ -33,18 +33,16 @@ type defaults struct {
 
 // add adds an entry with its inherited settings to the configuration.
 func (c *Config) add(e imageEntry, d defaults) {
-	name, constraint := splitConstraint(e.image)
 	if len(e.alias) > maxAlias {
 		c.note("%s: the alias has %d bytes, which is too long; at most %d are allowed",
 			quoted(e.alias), len(e.alias), maxAlias)
 		return
 	}
-	if _, err := NormalizeName(name); err != nil {
+	image := e.read(d)
+	if _, err := NormalizeName(image.Name); err != nil {
 		c.note("%s: %v", e.alias, err)
 		return
 	}
-	image := ImageConfig{Alias: e.alias, Name: name, Constraint: constraint, Annotations: e.annotationKeys}
-
 	merged := mergeSettings(append(slices.Clip(d.settings), e.settings))
 	strategy, known := parseStrategy(deref(merged.UpdateStrategy))
 	if !known {
@@ -60,17 +58,40 @@ func (c *Config) add(e imageEntry, d defaults) {
 	image.Strategy = strategy
 	image.AllowTags = deref(merged.AllowTags)
 	image.IgnoreTags = merged.IgnoreTags
-	image.ForceUpdate = deref(merged.ForceUpdate)
 	image.Verify = wantsVerification(append(slices.Clip(d.verification), e.verification))
+	c.Images = append(c.Images, image)
+}
 
+// addOther adds an entry of another image than the pushed one.
+func (c *Config) addOther(e imageEntry, d defaults) {
+	image := e.read(d)
+	if _, err := NormalizeName(image.Name); err == nil && len(e.alias) <= maxAlias {
+		c.Others = append(c.Others, image)
+	}
+}
+
+// read returns the configured image without the settings that select tags.
+func (e imageEntry) read(d defaults) ImageConfig {
+	name, constraint := splitConstraint(e.image)
+	merged := mergeSettings(append(slices.Clip(d.settings), e.settings))
 	target, problem := parseManifestTarget(e.targets)
-	image.Target = target
-	image.Problem = cmp.Or(e.problem, d.problem, problem)
-	if len(constraint) > maxConstraint {
+	image := ImageConfig{
+		Alias:       e.alias,
+		Name:        name,
+		Constraint:  constraint,
+		ForceUpdate: deref(merged.ForceUpdate),
+		Target:      target,
+		Problem:     cmp.Or(e.problem, d.problem, problem),
+		Annotations: e.annotationKeys,
+	}
+	switch {
+	case len(constraint) > maxConstraint:
 		image.Problem = fmt.Sprintf("its constraint has %d bytes, which is too long; at most %d are allowed",
 			len(constraint), maxConstraint)
+	case strings.HasPrefix(constraint, ","):
+		image.Problem = fmt.Sprintf("its constraint %s must follow the name and a colon", quoted(constraint))
 	}
-	c.Images = append(c.Images, image)
+	return image
 }
 
 func (c *Config) note(format string, args ...any) {

@@ -29,6 +29,8 @@ type appSource struct {
 	sourceType string
 	// changed is set if a list in the source was modified.
 	changed bool
+	// values caches the parameters or variables; see value.
+	values map[string]string
 }
 
 // overrideCount returns the length of the longest list.
@@ -109,32 +111,65 @@ func firstSourceType(sources []appSource) string {
 }
 
 // findSource finds the source that an image is written to. The target selects the tool; the default is the tool of the
-// first source, as in Image Updater. Among the sources of that tool, it prefers the first with settings for the tool.
-// If no source is found, it returns a reason and a message.
-func findSource(sources []appSource, t ManifestTarget) (found *appSource, reason, message string) {
-	first := firstSourceType(sources)
-	if first == "" {
-		return nil, ReasonUnsupportedSource, "no source is known to be rendered by Helm, Kustomize or a plugin"
+// first source, as in Image Updater. Among the sources of that tool, it prefers the one that already sets the image,
+// then one with the image's parameters, then one with settings for the tool, then the first. If no source is found, it
+// returns a reason and a message.
+func (p *planner) findSource(c ImageConfig) (found *appSource, reason, message string) {
+	wanted, reason, message := p.toolFor(c.Target)
+	if reason != "" {
+		return nil, reason, message
 	}
-	if first == argov1alpha1.SourceTypePlugin && t.SourceType == "" {
-		return nil, ReasonTargetMismatch,
-			"a plugin renders the Application, and the target names no plugin variable for the image"
-	}
-	wanted := cmp.Or(t.SourceType, first)
-	for i := range sources {
-		s := &sources[i]
-		switch {
-		case s.sourceType != wanted:
-		case hasSettings(s.ApplicationSource, wanted):
-			return s, "", ""
-		case found == nil:
-			found = s
+	best := -1
+	for i := range p.sources {
+		s := &p.sources[i]
+		if s.sourceType != wanted {
+			continue
+		}
+		if preference := p.preference(s, c); preference > best {
+			found, best = s, preference
 		}
 	}
 	if found == nil {
 		return nil, ReasonTargetMismatch,
 			fmt.Sprintf("its target is for %s, but no source of the Application is rendered by it; %s is used",
-				wanted, first)
+				wanted, firstSourceType(p.sources))
 	}
 	return found, "", ""
+}
+
+// toolFor returns the tool whose settings a target is in, or why there is none.
+func (p *planner) toolFor(t ManifestTarget) (tool, reason, message string) {
+	first := firstSourceType(p.sources)
+	switch {
+	case first == "":
+		return "", ReasonUnsupportedSource, "no source is known to be rendered by Helm, Kustomize or a plugin"
+	case first == argov1alpha1.SourceTypePlugin && t.SourceType == "":
+		return "", ReasonTargetMismatch,
+			"a plugin renders the Application, and the target names no plugin variable for the image"
+	}
+	return cmp.Or(t.SourceType, first), "", ""
+}
+
+// preference returns how well an image fits into a source of its tool: the highest is best.
+func (p *planner) preference(s *appSource, c ImageConfig) int {
+	if !hasSettings(s.ApplicationSource, s.sourceType) {
+		return 0
+	}
+	if s.sourceType == argov1alpha1.SourceTypeKustomize {
+		images := s.Kustomize.Images
+		if len(images) <= maxOverrides && p.budget.spend(len(images)) && len(kustomizeEntries(images, c)) > 0 {
+			return 3
+		}
+		return 1
+	}
+	t := c.parameterTarget(s.sourceType)
+	name := s.imageName(t)
+	isCandidate := baseName(name) == baseName(c.Name) // avoids parsing in nearly all cases
+	switch {
+	case isCandidate && p.budget.spend(nameSteps) && c.isNamed(name, p.live):
+		return 3
+	case s.value(cmp.Or(t.Spec, t.Tag)) != "":
+		return 2
+	}
+	return 1
 }

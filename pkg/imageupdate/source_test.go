@@ -49,6 +49,20 @@ func TestPlanFor_ChoosesSource(t *testing.T) {
 				argov1alpha1.ApplicationSource{Helm: helm}, argov1alpha1.ApplicationSource{Helm: helm}),
 			ManifestTarget{},
 			"spec.sources[1].helm.parameters"},
+		{"the source that sets the image", multi([]string{"Helm", "Helm"},
+			argov1alpha1.ApplicationSource{Helm: &argov1alpha1.ApplicationSourceHelm{
+				Parameters: []argov1alpha1.HelmParameter{{Name: "image.name", Value: new("redis")},
+					{Name: "image.tag", Value: new("7")}}}},
+			argov1alpha1.ApplicationSource{Helm: &argov1alpha1.ApplicationSourceHelm{
+				Parameters: []argov1alpha1.HelmParameter{{Name: "image.name", Value: new("shop")}}}}),
+			ManifestTarget{}, "spec.sources[1].helm.parameters"},
+		{"the source that sets the tag", multi([]string{"Helm", "Helm"},
+			argov1alpha1.ApplicationSource{Helm: helm},
+			argov1alpha1.ApplicationSource{Helm: &argov1alpha1.ApplicationSourceHelm{
+				Parameters: []argov1alpha1.HelmParameter{{Name: "image.tag", Value: new("1.0.0")}}}}),
+			ManifestTarget{}, "spec.sources[1].helm.parameters"},
+		{"the source with an entry for the image", multi([]string{"Kustomize", "Kustomize"},
+			kustomize("redis:7"), kustomize("shop:1.0.0")), ManifestTarget{}, "spec.sources[1].kustomize.images"},
 		{"the tool that the target is for",
 			multi([]string{"Kustomize", "Helm"}, kustomize(), argov1alpha1.ApplicationSource{}),
 			ManifestTarget{SourceType: "Helm"}, "spec.sources[1].helm.parameters"},

@@ -5,10 +5,12 @@ package imageupdate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
@@ -82,11 +84,21 @@ func TestUpdater_ConfigOfOneImageIsPartOfWhole(t *testing.T) {
 		if len(whole.Images) > 0 {
 			named++
 			whole.Notes, part.Notes = nil, nil
+		} else {
+			whole.Others = nil
+		}
+		for _, others := range [][]ImageConfig{whole.Others, part.Others} {
+			for i := range others {
+				others[i].Strategy = "" // not read
+			}
+			slices.SortFunc(others, func(a, b ImageConfig) int {
+				return strings.Compare(a.Alias+a.Name+a.Constraint, b.Alias+b.Name+b.Constraint)
+			})
 		}
 		if !found {
 			return "the configuration is not found"
 		}
-		return cmp.Diff(whole, part)
+		return cmp.Diff(whole, part, cmpopts.EquateEmpty())
 	})
 	if named < 500 {
 		t.Errorf("only %d cases configure the image", named)

@@ -35,29 +35,47 @@ func ShortRef(ref string) (short string, t postern.RefType) {
 	return ref, ""
 }
 
-// ValidateRef returns an error unless a short ref (see ShortRef) can name a branch, a tag or a commit. It applies the
-// rules of `git check-ref-format --allow-onelevel`, https://git-scm.com/docs/git-check-ref-format, and these: no
-// leading dash (git refuses it for branches and tags, and other programs would read an option); not HEAD, which is not
-// a name of its own; not below refs/, so that a ref has one spelling; valid UTF-8 of at most 255 bytes; only printable
-// Unicode characters, because refs are displayed in terminals. The error names the violated rule and quotes the ref.
-func ValidateRef(ref string) error {
-	if rule := brokenRule(ref); rule != "" {
+// FullRef returns the full name of a short ref of a type, or the ref itself without one.
+func FullRef(short string, t postern.RefType) string {
+	switch t {
+	case postern.RefTypeBranch:
+		return headsPrefix + short
+	case postern.RefTypeTag:
+		return tagsPrefix + short
+	default:
+		return short
+	}
+}
+
+// IsCommitID reports whether a ref has the form of a full commit id: SHA-1 or SHA-256 in hexadecimal.
+func IsCommitID(ref string) bool {
+	return (len(ref) == 40 || len(ref) == 64) && strings.Trim(ref, "0123456789abcdefABCDEF") == ""
+}
+
+// ValidateRef returns an error unless a short ref (see ShortRef) of a type can name a branch, a tag or a commit. It
+// applies the rules of `git check-ref-format`, https://git-scm.com/docs/git-check-ref-format, to the full name, and
+// these: no leading dash (git refuses it for branches and tags, and other programs would read an option); valid UTF-8
+// of at most 255 bytes; no control characters, because refs are displayed in terminals. Without a type also: not HEAD,
+// which is not a name of its own; not below refs/, so that a ref has one spelling. The error names the violated rule
+// and quotes the ref.
+func ValidateRef(ref string, t postern.RefType) error {
+	if rule := brokenRule(ref, t); rule != "" {
 		return fmt.Errorf("the ref %s is not valid: it %s", text.Quote(ref), rule)
 	}
 	return nil
 }
 
-func brokenRule(ref string) string {
-	switch {
+func brokenRule(ref string, t postern.RefType) string {
+	switch isShort := t == postern.RefTypeBranch || t == postern.RefTypeTag; {
 	case ref == "":
 		return "is empty"
 	case len(ref) > maxRefBytes:
 		return "is longer than 255 bytes"
 	case !utf8.ValidString(ref):
 		return "is not UTF-8"
-	case ref == "@" || ref == "HEAD":
+	case !isShort && (ref == "@" || ref == "HEAD"):
 		return "is not the name of a branch or tag; name the one you mean"
-	case strings.HasPrefix(ref, "refs/"):
+	case !isShort && strings.HasPrefix(ref, "refs/"):
 		return "must be the short name of a branch or tag, not a path below refs/"
 	case strings.HasPrefix(ref, "-"):
 		return "must not begin with a dash"
@@ -67,11 +85,15 @@ func brokenRule(ref string) string {
 		return `must not contain ".."`
 	case strings.Contains(ref, "@{"):
 		return `must not contain "@{"`
-	case strings.ContainsFunc(ref, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }):
+	case strings.ContainsFunc(ref, func(r rune) bool { return r == ' ' || unicode.IsControl(r) }):
 		return "must not contain spaces or control characters"
 	case strings.ContainsAny(ref, `~^:?*[\`):
 		return `must not contain any of ~ ^ : ? * [ \`
 	}
+	return brokenComponentRule(ref)
+}
+
+func brokenComponentRule(ref string) string {
 	for component := range strings.SplitSeq(ref, "/") {
 		switch {
 		case component == "":

@@ -13,7 +13,8 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// refTests defines whether ValidateRef accepts a ref, and whether git accepts it where git is more lenient.
+// refTests defines whether ValidateRef accepts a ref without a type, and whether git accepts it where git is more
+// lenient.
 var refTests = []struct {
 	ref     string
 	valid   bool
@@ -41,6 +42,12 @@ var refTests = []struct {
 	{"a./b", true, true},
 	{"день", true, true},
 	{"été/🌞", true, true},
+	{"feat/\U0001F469\u200d\U0001F33E", true, true}, // an emoji of several, with a joiner
+	{"co\u00adop", true, true},
+	{"\u200fעברית\u200e", true, true},
+	{"a\u00a0b", true, true},
+	{"a\u3000b", true, true},
+	{"\ue000", true, true},
 	{"{}", true, true},
 	{"a{b", true, true},
 	{"a}b", true, true},
@@ -109,15 +116,49 @@ var refTests = []struct {
 
 func TestValidateRef_FollowsGitRules(t *testing.T) {
 	for _, tt := range refTests {
-		err := ValidateRef(tt.ref)
+		err := ValidateRef(tt.ref, "")
 		if valid := err == nil; valid != tt.valid {
 			t.Errorf("ValidateRef(%q) = %v, want valid: %t", tt.ref, err, tt.valid)
 		}
 	}
 }
 
+// With a type the full name counts.
+func TestValidateRef_FullNameOfBranchOrTag(t *testing.T) {
+	for _, refType := range []postern.RefType{postern.RefTypeBranch, postern.RefTypeTag} {
+		for _, ref := range []string{"HEAD", "@", "refs/heads/main", "refs/tags/v1", "refs/x", "main"} {
+			if err := ValidateRef(ref, refType); err != nil {
+				t.Errorf("ValidateRef(%q, %s) = %v", ref, refType, err)
+			}
+			full := FullRef(ref, refType)
+			if short, of := ShortRef(full); !gitAccepts(t, full) || short != ref || of != refType {
+				t.Errorf("%s is %s %q, or not valid for git", full, of, short)
+			}
+		}
+		for _, ref := range []string{"", "-x", "a..b", "refs/heads/", "a b", "a\u009bb", "a.lock"} {
+			if ValidateRef(ref, refType) == nil {
+				t.Errorf("ValidateRef(%q, %s) accepts it", ref, refType)
+			}
+		}
+	}
+	if got := FullRef("v1", ""); got != "v1" {
+		t.Errorf("without a type: got %q", got)
+	}
+}
+
+func TestIsCommitID(t *testing.T) {
+	for ref, want := range map[string]bool{
+		strings.Repeat("1f", 20): true, strings.Repeat("1F", 20): true, strings.Repeat("0", 64): true,
+		strings.Repeat("1", 39): false, strings.Repeat("1g", 20): false, "v1": false, "": false,
+	} {
+		if got := IsCommitID(ref); got != want {
+			t.Errorf("IsCommitID(%q) = %t", ref, got)
+		}
+	}
+}
+
 func TestValidateRef_RefusesNUL(t *testing.T) {
-	if ValidateRef("a\x00b") == nil { // an argument of git cannot contain NUL
+	if ValidateRef("a\x00b", "") == nil { // an argument of git cannot contain NUL
 		t.Error("a NUL was accepted")
 	}
 }
@@ -165,7 +206,7 @@ func TestValidateRef_ErrorNamesRuleAndRef(t *testing.T) {
 			`"… is not valid: it is longer than 255 bytes`,
 	}
 	for ref, want := range tests {
-		if err := ValidateRef(ref); err == nil || err.Error() != want {
+		if err := ValidateRef(ref, ""); err == nil || err.Error() != want {
 			t.Errorf("ValidateRef(%q) = %v, want %s", ref, err, want)
 		}
 	}
@@ -199,7 +240,7 @@ func FuzzValidateRef(f *testing.F) {
 		f.Add(tt.ref)
 	}
 	f.Fuzz(func(t *testing.T, ref string) {
-		err := ValidateRef(ref)
+		err := ValidateRef(ref, "")
 		if err != nil {
 			checkError(t, err)
 			return
@@ -210,11 +251,14 @@ func FuzzValidateRef(f *testing.F) {
 		if short, refType := ShortRef(headsPrefix + ref); short != ref || refType != postern.RefTypeBranch {
 			t.Fatalf("ShortRef(refs/heads/%q) = %q, %q", ref, short, refType)
 		}
-		if ValidateRef(headsPrefix+ref) == nil {
+		if ValidateRef(headsPrefix+ref, "") == nil {
 			t.Fatalf("accepted two spellings of %q", ref)
 		}
+		if err := ValidateRef(ref, postern.RefTypeTag); err != nil {
+			t.Fatalf("valid without a type, but not as a tag: %v", err)
+		}
 		// A valid ref is also valid in a directory, as in a remote-tracking ref.
-		if len(ref) < maxRefBytes-2 && ValidateRef("o/"+ref) != nil {
+		if len(ref) < maxRefBytes-2 && ValidateRef("o/"+ref, "") != nil {
 			t.Fatalf("o/%q is not valid", ref)
 		}
 		for component := range strings.SplitSeq(ref, "/") {
@@ -240,7 +284,7 @@ func FuzzValidateRefAgainstGit(f *testing.F) {
 		f.Add(tt.ref)
 	}
 	f.Fuzz(func(t *testing.T, ref string) {
-		if ValidateRef(ref) != nil {
+		if ValidateRef(ref, "") != nil {
 			return
 		}
 		if err := exec.CommandContext(t.Context(), "git", "check-ref-format", "--allow-onelevel",

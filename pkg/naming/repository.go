@@ -12,6 +12,9 @@ import (
 	"unicode"
 )
 
+// OCIScheme begins the URL of a chart or other artifact in an OCI registry.
+const OCIScheme = "oci://"
+
 // NormalizeRepository returns one spelling for all URLs of the same git repository: host/path in lower case, with the
 // port if it is for HTTP and not the scheme's default. It accepts URLs of any scheme and git's short form git@host:path
 // (https://git-scm.com/docs/git-clone#_git_urls), and drops the scheme, user information, and a trailing slash or
@@ -20,10 +23,15 @@ import (
 // Argo CD ignores case too. Senders name a repository by its URL for HTTP, so the port of SSH, which self-hosted
 // servers choose freely, is ignored.
 //
+// A repository of an OCI registry keeps its scheme: a server may have a git repository and a chart of one name.
+//
 // The result is a key for comparison, not an address. Normalizing it again does not change it. A value that is not a
 // URL is returned nearly unchanged.
 func NormalizeRepository(repository string) string {
 	scheme, rest := cutScheme(strings.TrimSpace(repository))
+	if scheme+"://" == OCIScheme {
+		return normalizeOCI(strings.ToLower(rest))
+	}
 	authority, path, _ := strings.Cut(rest, "/")
 	authority, hasUser := cutUser(authority, scheme)
 	host, after := cutHost(authority)
@@ -43,6 +51,13 @@ func NormalizeRepository(repository string) string {
 		return host
 	}
 	return host + "/" + path
+}
+
+func normalizeOCI(address string) string {
+	isEnd := func(r rune) bool { return r == '/' || unicode.IsSpace(r) }
+	host, path, _ := strings.Cut(strings.TrimFunc(address, isEnd), "/")
+	host, path = CanonicalRepository(host[strings.LastIndexByte(host, '@')+1:], strings.Trim(path, "/"))
+	return OCIScheme + strings.TrimSuffix(host+"/"+path, "/")
 }
 
 // SameRepository reports whether two URLs name the same git repository. An empty URL names none.
@@ -152,7 +167,7 @@ const (
 //
 //	https://dev.azure.com/ORGANIZATION/PROJECT/_git/REPOSITORY
 //	https://dev.azure.com/ORGANIZATION/_git/REPOSITORY, of the project of that name
-//	https://ORGANIZATION.visualstudio.com/[DefaultCollection/]PROJECT/_git/REPOSITORY
+//	https://ORGANIZATION.visualstudio.com/[DefaultCollection/]PROJECT/[DefaultCollection/]_git/REPOSITORY
 //	git@ssh.dev.azure.com:v3/ORGANIZATION/PROJECT/REPOSITORY
 //	ORGANIZATION@vs-ssh.visualstudio.com:v3/ORGANIZATION/PROJECT/REPOSITORY
 //
@@ -164,10 +179,11 @@ func canonicalAzureDevOps(host, path string, segments []string) (string, string)
 		if len(segments) == 4 && segments[0] == "v3" && segments[2] != "_git" {
 			segments = []string{segments[1], segments[2], "_git", segments[3]}
 		}
-	case old && segments[0] == "defaultcollection":
-		segments = slices.Concat([]string{organization}, segments[1:])
 	case old:
-		segments = slices.Concat([]string{organization}, segments)
+		isCollection := func(segment string) bool { return segment == "defaultcollection" }
+		last := len(segments) - 1 // a repository may have the name
+		segments = slices.Concat([]string{organization},
+			slices.DeleteFunc(slices.Clone(segments[:last]), isCollection), segments[last:])
 	}
 	if len(segments) == 3 && segments[1] == "_git" {
 		segments = []string{segments[0], segments[2], "_git", segments[2]}

@@ -35,6 +35,10 @@ func TestNormalizeRepository_OneSpelling(t *testing.T) {
 			"ssh://git@ssh.github.com:443/example/shop.git",
 			"git@altssh.github.com:example/shop.git",
 		},
+		"oci://ghcr.io/acme/charts/shop": {"oci://ghcr.io/acme/charts/shop", "OCI://GHCR.io/acme/charts/shop/",
+			"oci://user:password@ghcr.io/acme/charts/shop", " oci://ghcr.io/acme/charts/shop "},
+		"oci://localhost:5000/shop":   {"oci://localhost:5000/shop"},
+		"oci://docker.io/acme/charts": {"oci://registry-1.docker.io/acme/charts", "oci://docker.io/acme/charts"},
 		"git.example.com/hw/lighthouse": {
 			"https://git.example.com/scm/hw/lighthouse.git", "https://git.example.com/scm/HW/lighthouse.git",
 			"ssh://git@git.example.com:7999/hw/lighthouse.git",
@@ -51,12 +55,15 @@ func TestNormalizeRepository_OneSpelling(t *testing.T) {
 			"ssh://git@ssh.dev.azure.com:22/v3/acme/Old%20Harbour/shop",
 			"https://acme.visualstudio.com/Old%20Harbour/_git/shop",
 			"https://acme.visualstudio.com/DefaultCollection/Old%20Harbour/_git/shop",
+			"https://acme.visualstudio.com/Old%20Harbour/DefaultCollection/_git/shop",
 			"acme@vs-ssh.visualstudio.com:v3/acme/Old%20Harbour/shop",
 		},
 		"dev.azure.com/acme/shop/_git/shop": {
 			"https://dev.azure.com/acme/_git/shop", "https://acme.visualstudio.com/_git/shop",
 			"https://acme.visualstudio.com/DefaultCollection/_git/shop", "git@ssh.dev.azure.com:v3/acme/shop/shop",
 		},
+		"dev.azure.com/acme/shop/_git/defaultcollection": {
+			"https://acme.visualstudio.com/DefaultCollection/shop/_git/DefaultCollection"},
 		"acme.visualstudio.com/shop":   {"https://acme.visualstudio.com/shop"},
 		"dev.azure.com:8443/acme/_git": {"https://dev.azure.com:8443/acme/_git"},
 		"ssh.internal/a/b":             {"git@ssh.internal:a/b"},
@@ -71,7 +78,6 @@ func TestNormalizeRepository_OneSpelling(t *testing.T) {
 		"[2001:db8::1]:8443/a/b":            {"https://[2001:db8::1]:8443/a/b"},
 		"dev.azure.com/o/my%20project/_git": {"https://o@dev.azure.com/o/my%20project/_git"},
 		"/srv/git/shop":                     {"/srv/git/shop.git", "file:///srv/git/shop"},
-		"ghcr.io/example/charts":            {"oci://ghcr.io/example/charts"},
 		"github.com":                        {"https://github.com/", "github.com"},
 		"":                                  {"", " ", "/", "https://", "https:///.git/", "@", ":"},
 	} {
@@ -98,6 +104,8 @@ func TestSameRepository_Distinguishes(t *testing.T) {
 		{"git@ssh.dev.azure.com:v3/acme/harbour/shop", "https://elsewhere.visualstudio.com/harbour/_git/shop", false},
 		{"https://github.com/example/shop", "https://github.com.evil.test/example/shop", false},
 		{"https://github.com/example/shop", "https://github.com@evil.test/example/shop", false},
+		{"oci://git.example.com/acme/shop", "https://git.example.com/acme/shop", false},
+		{"oci://ghcr.io/acme/shop", "oci://ghcr.io/acme/shop2", false},
 		{"", "", false},
 	} {
 		if got := SameRepository(test.a, test.b); got != test.want {

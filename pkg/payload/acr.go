@@ -10,20 +10,26 @@ import (
 )
 
 var acr = Sender{
-	Name: "acr", Requests: RequestsImages, Expects: "id, timestamp, action and target",
+	Name: "acr", Requests: RequestsImages, Expects: "action and target",
 	Identity: true, Token: true, SecretFlag: true,
-	fits: fitsACR, decode: decodeACR,
+	shape: allOf(hasAll("id", "timestamp", "action"),
+		anyOf(has("target", "repository"), textIs("ping", "action"))),
+	accepts: anyOf(allOf(hasAll("action"), anyOf(has("target", "repository"), textIs("ping", "action"))),
+		structuredCloudEvent(azureEventPrefix)),
+	decode: decodeACR,
 }
 
-func fitsACR(m message) bool {
-	return m.has("id") && m.has("timestamp") && m.has("action") &&
-		(m.has("target", "repository") || m.text("action") == "ping")
-}
+// azureEventPrefix is the type prefix of the registry's CloudEvents from Azure Event Grid.
+const azureEventPrefix = "Microsoft.ContainerRegistry."
 
 // decodeACR decodes the webhooks of Azure Container Registry, which are notifications of Distribution without an
 // envelope:
 // https://learn.microsoft.com/azure/container-registry/container-registry-webhook-reference
 func decodeACR(m message, out *Decoded) error {
+	if structuredCloudEvent(azureEventPrefix)(m) {
+		out.ignore(IgnoredEvent, "this is a CloudEvent of Azure Event Grid: send it to the source cloudevents")
+		return nil
+	}
 	p, err := decodeAs[registryEvent](m)
 	if err != nil {
 		return err
@@ -42,12 +48,17 @@ func decodeACR(m message, out *Decoded) error {
 		out.ignore(IgnoredAction, "the action %s publishes no image", quote(p.Action))
 		return nil
 	}
-	if err := require("request.host", p.Request.Host, "target.repository", p.Target.Repository); err != nil {
+	host, repository, err := m.pullReference(registry{host: p.Request.Host}, p.Target.Repository)
+	if err != nil {
+		return err
+	}
+	if err := require("request.host, or registry_url in the URL", host,
+		"target.repository", p.Target.Repository); err != nil {
 		return err
 	}
 	out.addImage(postern.DeliveryEvent{Event: p.Action, Time: p.Timestamp.microTime()},
 		postern.ImageReference{
-			Host: p.Request.Host, Repository: p.Target.Repository, Tag: p.Target.Tag, Digest: p.Target.Digest,
+			Host: host, Repository: repository, Tag: p.Target.Tag, Digest: p.Target.Digest,
 		}, p.Target.MediaType)
 	return nil
 }

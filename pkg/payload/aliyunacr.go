@@ -4,6 +4,7 @@
 package payload
 
 import (
+	"strings"
 	"time"
 
 	"postern.dev/postern/apis/postern"
@@ -12,8 +13,9 @@ import (
 var aliyunACR = Sender{
 	Name: "aliyun-acr", Requests: RequestsImages, Expects: "push_data.tag and repository.repo_full_name",
 	QueryToken: true, SecretFlag: true,
-	fits:   func(m message) bool { return m.has("push_data", "tag") && m.has("repository", "repo_full_name") },
-	decode: decodeAliyunACR,
+	shape:   allOf(has("push_data", "tag"), has("repository", "repo_full_name")),
+	accepts: allOf(has("push_data", "tag"), has("repository", "name"), not(has("repository", "repo_name"))),
+	decode:  decodeAliyunACR,
 }
 
 // aliyunPush contains the used fields of the webhook that Alibaba Cloud Container Registry sends for each pushed tag:
@@ -30,6 +32,8 @@ type aliyunPush struct {
 	Repository struct {
 		Region       string `json:"region"`
 		RepoFullName string `json:"repo_full_name"`
+		Namespace    string `json:"namespace"`
+		Name         string `json:"name"`
 	} `json:"repository"`
 }
 
@@ -38,16 +42,18 @@ func decodeAliyunACR(m message, out *Decoded) error {
 	if err != nil {
 		return err
 	}
+	// The documented sample has capital letters, which no repository has.
+	name := strings.ToLower(fullName(p.Repository.RepoFullName, p.Repository.Namespace, p.Repository.Name))
 	host := ""
 	if p.Repository.Region != "" {
 		host = "registry." + p.Repository.Region + ".aliyuncs.com"
 	}
-	host, repository, err := m.pullReference(registry{host: host}, p.Repository.RepoFullName)
+	host, repository, err := m.pullReference(registry{host: host}, name)
 	if err != nil {
 		return err
 	}
 	if err := require("repository.region, or registry_url in the URL", host,
-		"repository.repo_full_name", p.Repository.RepoFullName, "push_data.tag", p.PushData.Tag); err != nil {
+		"repository.repo_full_name", name, "push_data.tag", p.PushData.Tag); err != nil {
 		return err
 	}
 	out.addImage(postern.DeliveryEvent{Event: "push", Time: aliyunTime(p.PushData.PushedAt).microTime()},

@@ -13,7 +13,7 @@ var azureDevOps = Sender{
 	Name: "azure-devops", Requests: RequestsGitRefs, Expects: "eventType and publisherId",
 	Identity: true, Token: true,
 	defaultBranch: [][]string{{"resource", "repository", "defaultBranch"}},
-	fits:          func(m message) bool { return m.has("eventType") && m.has("publisherId") },
+	shape:         hasAll("eventType", "publisherId"),
 	decode:        decodeAzureDevOps,
 }
 
@@ -32,7 +32,8 @@ type azureDevOpsPush struct {
 	Resource struct {
 		RefUpdates list[azureDevOpsRefUpdate] `json:"refUpdates"`
 		Repository struct {
-			RemoteURL string `json:"remoteUrl"`
+			RemoteURL string         `json:"remoteUrl"`
+			SSHURL    optionalString `json:"sshUrl"` // not in all versions
 		} `json:"repository"`
 		Date lenientTime `json:"date"` // time of the push
 	} `json:"resource"`
@@ -78,7 +79,8 @@ func decodeAzureDevOps(m message, out *Decoded) error {
 			ref: field{path + "name", update.Name}, after: field{path + "newObjectId", update.NewObjectID},
 		}
 		return out.addPush(pushed, postern.DeliveryEvent{
-			Event: "git.push", Repository: p.Resource.Repository.RemoteURL, Time: p.Resource.Date.microTime(),
+			Event: "git.push", Repository: p.Resource.Repository.RemoteURL,
+			SSHURL: string(p.Resource.Repository.SSHURL), Time: p.Resource.Date.microTime(),
 		})
 	}
 	return eachRef(out, "resource.refUpdates", p.Resource.RefUpdates, add)

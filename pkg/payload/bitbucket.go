@@ -4,8 +4,6 @@
 package payload
 
 import (
-	"net/http"
-
 	"postern.dev/postern/apis/postern"
 )
 
@@ -14,8 +12,12 @@ var bitbucket = Sender{
 	Signatures:  []SignatureScheme{SignatureBody},
 	identifying: []string{bitbucketEventHeader, "X-Request-UUID", "X-Hook-UUID"},
 	// X-Hook-UUID is the same in all deliveries, and some receivers use it as a secret.
-	kept:   []string{bitbucketEventHeader, "X-Request-UUID", "X-Attempt-Number"},
-	sentBy: sentByBitbucketCloud, fits: fitsBitbucketCloud, decode: decodeBitbucketCloud,
+	kept: []string{bitbucketEventHeader, "X-Request-UUID", "X-Attempt-Number"},
+	// Bitbucket Data Center comes first and names its events by the same header.
+	namedBy: hasHeader(bitbucketEventHeader),
+	// Other events are recognized only by their headers.
+	shape:  has("push", "changes"),
+	decode: decodeBitbucketCloud,
 }
 
 // bitbucketEventHeader is the event header of Bitbucket Cloud and Bitbucket Data Center.
@@ -47,15 +49,6 @@ type bitbucketRef struct {
 	Target struct {
 		Hash string `json:"hash"`
 	} `json:"target"`
-}
-
-func sentByBitbucketCloud(h http.Header) bool {
-	return h.Get(bitbucketEventHeader) != "" && !sentByBitbucketServer(h)
-}
-
-// fitsBitbucketCloud matches pushes, the only decoded event. Other events are recognized only by their headers.
-func fitsBitbucketCloud(m message) bool {
-	return m.has("push", "changes")
 }
 
 // decodeBitbucketCloud decodes all changes of a push. Retries repeat X-Request-UUID. X-Hook-UUID identifies the webhook
@@ -99,6 +92,6 @@ func (c bitbucketChange) add(e postern.DeliveryEvent, path string, out *Decoded)
 		return missing(path+"new.name", "it names the pushed ref")
 	}
 	e.Ref, e.Revision = c.New.Name, commitIDOrEmpty(c.New.Target.Hash)
-	out.add(e)
+	out.addRef(e)
 	return nil
 }

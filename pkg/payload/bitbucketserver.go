@@ -5,7 +5,6 @@ package payload
 
 import (
 	"cmp"
-	"net/http"
 
 	"postern.dev/postern/apis/postern"
 )
@@ -15,9 +14,14 @@ var bitbucketServer = Sender{
 	Signatures:  []SignatureScheme{SignatureBody},
 	identifying: []string{bitbucketEventHeader},
 	kept:        []string{bitbucketEventHeader, "X-Request-Id"},
-	sentBy:      sentByBitbucketServer,
-	fits:        func(m message) bool { return bitbucketServerEventName(m) != "" },
-	decode:      decodeBitbucketServer,
+	// Bitbucket Cloud uses the same event header, but other headers for request ids.
+	namedBy: anyOf(
+		hasHeader(bitbucketEventHeader, bitbucketServerPushed, bitbucketServerPing),
+		allOf(hasHeader(bitbucketEventHeader), not(hasHeader(bitbucketEventHeader, "repo:push")),
+			not(hasAnyHeader("X-Request-UUID", "X-Hook-UUID"))),
+	),
+	shape:  anyOf(hasText("eventKey"), isOnly("test", "true")),
+	decode: decodeBitbucketServer,
 }
 
 // bitbucketServerPush contains the used fields of a push to Bitbucket Data Center, formerly Bitbucket Server:
@@ -52,22 +56,10 @@ const (
 	bitbucketServerPing   = "diagnostics:ping"
 )
 
-// sentByBitbucketServer distinguishes Data Center from Bitbucket Cloud, which uses the same event header but other
-// headers for request ids.
-func sentByBitbucketServer(h http.Header) bool {
-	switch h.Get(bitbucketEventHeader) {
-	case "", "repo:push":
-		return false
-	case bitbucketServerPushed, bitbucketServerPing:
-		return true
-	}
-	return h.Get("X-Request-UUID") == "" && h.Get("X-Hook-UUID") == ""
-}
-
 // bitbucketServerEventName prefers the body, which may be signed. Only the connection test, {"test": true}, does not
 // name its event.
 func bitbucketServerEventName(m message) string {
-	if len(m.object.members) == 1 && string(m.object.find("test")) == "true" {
+	if isOnly("test", "true")(m) {
 		return bitbucketServerPing
 	}
 	return cmp.Or(m.text("eventKey"), m.header.Get(bitbucketEventHeader))
@@ -100,18 +92,20 @@ func decodeBitbucketServerPush(m message, out *Decoded) error {
 			after:   field{path + "toHash", change.ToHash},
 			deleted: change.Type == "DELETE",
 		}
-		e := postern.DeliveryEvent{Event: bitbucketServerPushed, Repository: p.cloneURL(), Time: p.Date.microTime()}
+		e := postern.DeliveryEvent{
+			Event: bitbucketServerPushed, Repository: cmp.Or(p.cloneURL("http"), p.cloneURL("ssh")),
+			SSHURL: p.cloneURL("ssh"), Time: p.Date.microTime(),
+		}
 		return out.addPush(pushed, e)
 	})
 }
 
-// cloneURL returns the HTTP clone URL, otherwise any clone URL, or "": old versions do not send them.
-func (p bitbucketServerPush) cloneURL() (url string) {
+// cloneURL returns the clone URL of that name, or "": old versions do not send them.
+func (p bitbucketServerPush) cloneURL(name string) string {
 	for _, link := range p.Repository.Links.Clone {
-		if link.Name == "http" {
+		if link.Name == name {
 			return link.Href
 		}
-		url = cmp.Or(url, link.Href)
 	}
-	return url
+	return ""
 }

@@ -6,7 +6,6 @@ package payload
 import (
 	"cmp"
 	"encoding/base64"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -22,10 +21,10 @@ var cloudEvents = Sender{
 	Identity: true, Token: true, QueryToken: true, SecretFlag: true,
 	identifying: []string{"Ce-Specversion", "Ce-Id", "Ce-Type", "Ce-Source", "Ce-Subject", "Ce-Time"},
 	// Ce-Source is a URI, which may contain user:password@host.
-	kept:   []string{"Ce-Id", "Ce-Type", "Ce-Time"},
-	sentBy: withCloudEventType(""),
-	fits:   func(m message) bool { return m.batch || isStructuredCloudEvent(m, "") },
-	decode: decodeCloudEvents,
+	kept:    []string{"Ce-Id", "Ce-Type", "Ce-Time"},
+	namedBy: binaryCloudEvent(""),
+	shape:   anyOf(isBatch, structuredCloudEvent("")),
+	decode:  decodeCloudEvents,
 }
 
 // imagePush is the data of a CloudEvent about an image, with all names that Argo CD Image Updater's receiver accepts.
@@ -45,11 +44,23 @@ type imagePush struct {
 	Registry       string `json:"registry"`
 	RegistryID     string `json:"registryId"`
 	MediaType      string `json:"mediaType"`
+	ArtifactType   string `json:"artifactType"`
+	// Target and Request are in the data of Azure Event Grid:
+	// https://learn.microsoft.com/azure/event-grid/event-schema-container-registry
+	Target struct {
+		Repository string `json:"repository"`
+		Tag        string `json:"tag"`
+		Digest     string `json:"digest"`
+		MediaType  string `json:"mediaType"`
+	} `json:"target"`
+	Request struct {
+		Host string `json:"host"`
+	} `json:"request"`
 }
 
 func decodeCloudEvents(m message, out *Decoded) error {
 	if !m.batch {
-		return decodeImagePush(m, out)
+		return decodeImagePush(m, m, out)
 	}
 	batch, err := decodeAs[list[rawValue]](m)
 	if err != nil {
@@ -63,7 +74,7 @@ func decodeCloudEvents(m message, out *Decoded) error {
 		if err != nil {
 			return err
 		}
-		if err := decodeImagePush(item, out); err != nil {
+		if err := decodeImagePush(m, item, out); err != nil {
 			return err
 		}
 	}
@@ -73,7 +84,8 @@ func decodeCloudEvents(m message, out *Decoded) error {
 	return nil
 }
 
-func decodeImagePush(m message, out *Decoded) error {
+// decodeImagePush decodes an event of a delivery.
+func decodeImagePush(delivery, m message, out *Decoded) error {
 	e, err := readCloudEvent(m)
 	if err != nil {
 		return err
@@ -92,11 +104,16 @@ func decodeImagePush(m message, out *Decoded) error {
 		return err
 	}
 	image := p.image(e)
-	if err := require("data.registryUrl, or source", image.Host, "data.repositoryName, or subject",
-		image.Repository); err != nil {
+	image.Host, image.Repository, err = delivery.pullReference(registry{host: image.Host}, image.Repository)
+	if err != nil {
 		return err
 	}
-	out.addImage(postern.DeliveryEvent{Event: e.Type, DeliveryID: e.ID, Time: e.Time.microTime()}, image, p.MediaType)
+	if err := require("data.registryUrl, or source, or registry_url in the URL", image.Host,
+		"data.repositoryName, or subject", image.Repository); err != nil {
+		return err
+	}
+	out.addImage(postern.DeliveryEvent{Event: e.Type, DeliveryID: e.ID, Time: e.Time.microTime()}, image,
+		cmp.Or(p.MediaType, p.Target.MediaType), p.ArtifactType)
 	return nil
 }
 
@@ -108,10 +125,10 @@ func (p imagePush) image(e cloudEvent) postern.ImageReference {
 	}
 	host, _ := splitAddress(cmp.Or(p.RegistryURL, p.Registry))
 	return postern.ImageReference{
-		Host:       cmp.Or(host, ecrHostOfARN(e.Source, p.RegistryID), hostOfSource(e.Source)),
-		Repository: cmp.Or(p.RepositoryName, p.Repository, repository),
-		Tag:        cmp.Or(p.ImageTag, p.Tag, tag),
-		Digest:     cmp.Or(p.ImageDigest, p.Digest),
+		Host:       cmp.Or(host, p.Request.Host, ecrHostOfARN(e.Source, p.RegistryID), hostOfSource(e.Source)),
+		Repository: cmp.Or(p.RepositoryName, p.Repository, p.Target.Repository, repository),
+		Tag:        cmp.Or(p.ImageTag, p.Tag, p.Target.Tag, tag),
+		Digest:     cmp.Or(p.ImageDigest, p.Digest, p.Target.Digest),
 	}
 }
 
@@ -124,14 +141,14 @@ func hostOfSource(source string) string {
 	return host
 }
 
-// isImagePushType reports whether an event type, such as com.amazon.ecr.image.push, names an image and ends with an
-// action that publishes one. Image Updater checks only the former, and so treats a deletion as a push.
+// isImagePushType reports whether an event type, such as com.amazon.ecr.image.push or ImagePushed, names an image and
+// ends with an action that publishes one. Image Updater checks only the former, and so treats a deletion as a push.
 func isImagePushType(eventType string) bool {
-	eventType = strings.ToLower(eventType)
-	if !strings.Contains(eventType, "image") && !strings.Contains(eventType, "container") {
+	words := wordsOf(eventType)
+	isImage := func(word string) bool { return strings.Contains(word, "image") || strings.Contains(word, "container") }
+	if !slices.ContainsFunc(words, isImage) || slices.Contains(words, "chart") {
 		return false
 	}
-	words := strings.FieldsFunc(eventType, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 	if last := words[len(words)-1]; len(words) > 1 && strings.Trim(last, "v0123456789") == "" {
 		words = words[:len(words)-1] // a version of the type
 	}
@@ -139,6 +156,20 @@ func isImagePushType(eventType string) bool {
 		"push", "pushed", "publish", "published", "create", "created", "update", "updated",
 		"upload", "uploaded", "tagged",
 	}, words[len(words)-1])
+}
+
+// wordsOf returns the words of a name in lower case. A capital letter after a small one begins a word.
+func wordsOf(name string) []string {
+	var spaced strings.Builder
+	previous := ' '
+	for _, r := range name {
+		if unicode.IsUpper(r) && unicode.IsLower(previous) {
+			spaced.WriteByte(' ')
+		}
+		spaced.WriteRune(unicode.ToLower(r))
+		previous = r
+	}
+	return strings.FieldsFunc(spaced.String(), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 }
 
 // cloudEvent is the event envelope that several senders use, in any of its HTTP modes:
@@ -157,27 +188,7 @@ type cloudEvent struct {
 	DataBase64  string    `json:"data_base64"`
 }
 
-const (
-	cloudEventMediaType       = "application/cloudevents+json"
-	cloudEventsBatchMediaType = "application/cloudevents-batch+json"
-)
-
-func isCloudEventsBatch(h http.Header) bool {
-	return hasMediaType(h, cloudEventsBatchMediaType)
-}
-
-// withCloudEventType matches senders in binary mode by a prefix of the event type.
-func withCloudEventType(prefix string) func(http.Header) bool {
-	return func(h http.Header) bool {
-		eventType := h.Get("Ce-Type")
-		return eventType != "" && strings.HasPrefix(eventType, prefix)
-	}
-}
-
-// isStructuredCloudEvent reports whether the body is an event in structured mode whose type has the prefix.
-func isStructuredCloudEvent(m message, typePrefix string) bool {
-	return m.has("specversion") && m.has("type") && strings.HasPrefix(m.text("type"), typePrefix)
-}
+const cloudEventMediaType = "application/cloudevents+json"
 
 // readCloudEvent decodes the event of a message in structured or binary mode.
 func readCloudEvent(m message) (cloudEvent, error) {

@@ -23,8 +23,8 @@ type Input struct {
 	// Body is the sender's payload, unchanged. Decode does not modify it.
 	Body []byte
 	// RegistryURL is the address prefix from which clusters pull the registry's images. The operator sets it in the
-	// query of the webhook's URL (registry_url): "registry.example.com", "https://example.com/docker-local". It is used
-	// only for senders that do not reliably report it: aliyun-acr, distribution, jfrog, nexus and zot.
+	// query of the webhook's URL (registry_url): "registry.example.com", "https://example.com/docker-local". It goes
+	// before what a registry reports.
 	RegistryURL string
 	// RegistryURLs returns the addresses that the operator configured for the registry of a sender type, one per line:
 	// ADDRESS for all repositories, or NAME=ADDRESS for one repository that the payload names. It returns "" if there
@@ -92,10 +92,9 @@ func checkClaim(claimed, named string) error {
 		return refuse(ErrorUnknownSource, "unknown source %s: use one of %s, or omit it to detect the sender",
 			quote(claimed), strings.Join(Sources(), ", "))
 	}
-	bothGitHubs := isGitHubSource(named) && isGitHubSource(claimed)
-	if named != "" && named != claimed && !bothGitHubs {
+	if named != "" && named != claimed && !sameFamily(named, claimed) {
 		return refuse(ErrorSourceConflict,
-			"the source was given as %s, but the headers are from %s: give %[2]s as the source, or omit it",
+			"the source was given as %s, but the headers are from %s: deliver it as %[2]s",
 			claimed, named)
 	}
 	return nil
@@ -117,7 +116,7 @@ func chooseSender(named, claimed string, m message) (Sender, error) {
 		return senderByShape(m)
 	}
 	s, _ := Lookup(cmp.Or(claimed, named))
-	if named == "" && !s.fits(m) {
+	if named == "" && !s.shape(m) && !s.accepts.matches(m) {
 		return Sender{}, refuse(ErrorSourceConflict,
 			"the source was given as %s, but this body is not what %[1]s sends: expected %s", s.Name, s.Expects)
 	}
@@ -131,12 +130,16 @@ func normalizeEvent(e *postern.DeliveryEvent, d Decoded) (err error) {
 	if e.Image != nil {
 		return normalizeImageEvent(e)
 	}
-	if err := naming.ValidateRef(e.Ref); err != nil {
+	if e.RefType == "" && isCommitID(e.Ref) {
+		e.RefType, e.Revision = postern.RefTypeCommit, e.Ref
+	}
+	if err := naming.ValidateRef(e.Ref, e.RefType); err != nil {
 		return refuse(ErrorInvalidRef, "%v", err)
 	}
 	if e.Repository, err = naming.CleanRepository(e.Repository); err != nil {
 		return refuse(ErrorInvalidField, "%v", err)
 	}
+	e.SSHURL, _ = naming.CleanRepository(e.SSHURL) // only an additional name
 	return nil
 }
 
@@ -195,10 +198,6 @@ func DecodeSigned(in Input) (Decoded, error) {
 			"the headers or the path contradict the body, and the signature covers only the body: "+
 				"send what %s sends, unchanged", out.Source)
 	}
-	if out.Source == postern.SourceGeneric && isGitHostEvent(in) {
-		return Decoded{Source: out.Source}, refuse(ErrorSourceConflict,
-			"the signed body is an event of a git host, not a request for a ref: send the host's own headers with it")
-	}
 	return out, nil
 }
 
@@ -210,11 +209,4 @@ func withoutDeliveryIDs(d Decoded) []postern.DeliveryEvent {
 		events[i] = e
 	}
 	return events
-}
-
-// isGitHostEvent reports whether a body without an event's shape is an event of GitHub or a compatible host. All their
-// events name the sender, and some name a ref that must not be deployed, such as the ref of a workflow run.
-func isGitHostEvent(in Input) bool {
-	m, err := readMessage(Input{Body: in.Body})
-	return err == nil && (m.has("sender", "login") || m.has("sender", "username"))
 }

@@ -42,17 +42,19 @@ const (
 	IgnoredRefCreated     = "RefCreated"     // a push with the same ref is sent too
 	IgnoredRefDeleted     = "RefDeleted"     // the ref was deleted
 	IgnoredNotBranchOrTag = "NotBranchOrTag" // a pull request, note or other ref
+	IgnoredInvalidRef     = "InvalidRef"     // a ref that can't be requested
 	IgnoredNothingPushed  = "NothingPushed"  // a push that moved no ref
 	IgnoredNotAnImage     = "NotAnImage"     // a chart, a layer, a signature or another artifact
 	IgnoredDigestOnly     = "DigestOnly"     // an image without a tag cannot be compared
+	IgnoredDigest         = "DigestIgnored"  // a digest that is not valid next to a tag that is
 )
 
 // IsIgnoredReason reports whether the reason is one of the Ignored constants, which do not depend on targets.
 func IsIgnoredReason(reason string) bool {
 	switch reason {
 	case IgnoredPing, IgnoredEvent, IgnoredAction, IgnoredDraft, IgnoredRefCreated, IgnoredRefDeleted,
-		IgnoredNotBranchOrTag,
-		IgnoredNothingPushed, IgnoredNotAnImage, IgnoredDigestOnly:
+		IgnoredNotBranchOrTag, IgnoredInvalidRef, IgnoredNothingPushed,
+		IgnoredNotAnImage, IgnoredDigestOnly, IgnoredDigest:
 		return true
 	}
 	return false

@@ -5,9 +5,7 @@ package payload
 
 import (
 	"cmp"
-	"net/http"
 	"slices"
-	"strings"
 
 	"postern.dev/postern/apis/postern"
 )
@@ -15,7 +13,9 @@ import (
 var distribution = Sender{
 	Name: "distribution", Requests: RequestsImages, Expects: "events with action and target",
 	Identity: true, Token: true,
-	sentBy: sentByDistribution, fits: fitsDistribution, decode: decodeDistribution,
+	namedBy: hasMediaTypePrefix("application/vnd.docker.distribution.events."),
+	shape:   firstItemHas("events", "action", "target"),
+	decode:  decodeDistribution,
 }
 
 // registryEnvelope contains the used fields of notifications of CNCF Distribution, which GitLab and many other products
@@ -48,22 +48,6 @@ type registryEvent struct {
 
 type registryDescriptor struct {
 	MediaType string `json:"mediaType"`
-}
-
-// sentByDistribution matches the media type of the envelope without its version, which has changed before.
-func sentByDistribution(h http.Header) bool {
-	return strings.HasPrefix(mediaType(h), "application/vnd.docker.distribution.events.")
-}
-
-// fitsDistribution checks the first event, because the name "events" is too common.
-func fitsDistribution(m message) bool {
-	events := m.object.find("events")
-	if countElements(events) == 0 {
-		return false
-	}
-	start := skipSpace(events, 1)
-	first := events[start:skipValue(events, start)]
-	return memberValue(first, "action") != nil && memberValue(first, "target") != nil
 }
 
 func decodeDistribution(m message, out *Decoded) error {

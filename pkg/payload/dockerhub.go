@@ -13,8 +13,9 @@ import (
 var dockerHub = Sender{
 	Name: "docker.io", Requests: RequestsImages, Expects: "push_data.tag and repository.repo_name",
 	QueryToken: true, SecretFlag: true,
-	fits:   func(m message) bool { return m.has("push_data", "tag") && m.has("repository", "repo_name") },
-	decode: decodeDockerHub,
+	shape:   allOf(has("push_data", "tag"), has("repository", "repo_name")),
+	accepts: allOf(has("push_data", "tag"), has("repository", "name"), not(has("repository", "repo_full_name"))),
+	decode:  decodeDockerHub,
 }
 
 // dockerHubPush contains the used fields of the webhook that Docker Hub sends for each pushed tag:
@@ -28,7 +29,9 @@ type dockerHubPush struct {
 		PushedAt epoch  `json:"pushed_at"`
 	} `json:"push_data"`
 	Repository struct {
-		RepoName string `json:"repo_name"`
+		RepoName  string `json:"repo_name"`
+		Namespace string `json:"namespace"`
+		Name      string `json:"name"`
 	} `json:"repository"`
 }
 
@@ -37,11 +40,16 @@ func decodeDockerHub(m message, out *Decoded) error {
 	if err != nil {
 		return err
 	}
-	if err := require("repository.repo_name", p.Repository.RepoName, "push_data.tag", p.PushData.Tag); err != nil {
+	name := fullName(p.Repository.RepoName, p.Repository.Namespace, p.Repository.Name)
+	if err := require("repository.repo_name", name, "push_data.tag", p.PushData.Tag); err != nil {
+		return err
+	}
+	host, repository, err := m.pullReference(registry{host: "docker.io"}, name)
+	if err != nil {
 		return err
 	}
 	out.addImage(postern.DeliveryEvent{Event: "push", Time: p.PushData.PushedAt.microTime()},
-		postern.ImageReference{Host: "docker.io", Repository: p.Repository.RepoName, Tag: p.PushData.Tag})
+		postern.ImageReference{Host: host, Repository: repository, Tag: p.PushData.Tag})
 	return nil
 }
 

@@ -13,12 +13,14 @@ import (
 var ecr = Sender{
 	Name: "ecr", Requests: RequestsImages, Expects: "detail-type, detail and account",
 	Token:  true,
-	fits:   func(m message) bool { return m.has("detail-type") && m.has("detail") && m.has("account") },
+	shape:  hasAll("detail-type", "detail", "account"),
 	decode: decodeECR,
 }
 
 // ecrEvent contains the used fields of Amazon ECR events from Amazon EventBridge, without an input transformer:
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html
+//
+// A replicated image has no other event in its destination, which account and region name.
 //
 // EventBridge uses an API destination, which can set one header of up to 512 characters: the secret as
 // X-Webhook-Secret. A ServiceAccount token is longer. It does not sign:
@@ -51,14 +53,14 @@ func decodeECR(m message, out *Decoded) error {
 	}
 	d := p.Detail
 	switch {
-	case p.Source != "aws.ecr" || p.DetailType != "ECR Image Action":
+	case p.Source != "aws.ecr" || p.DetailType != "ECR Image Action" && p.DetailType != "ECR Replication Action":
 		out.ignore(IgnoredEvent, "the event %s of %s asks for no image; send ECR Image Action",
 			quote(p.DetailType), quote(p.Source))
 		return nil
 	case d.ActionType == "DELETE":
 		out.ignore(IgnoredRefDeleted, "an image of %s was deleted", quote(d.RepositoryName))
 		return nil
-	case d.ActionType != "PUSH" || d.Result != "SUCCESS":
+	case d.ActionType != "PUSH" && d.ActionType != "REPLICATE" || d.Result != "SUCCESS":
 		out.ignore(IgnoredAction, "the action %s with the result %s publishes no image",
 			quote(d.ActionType), quote(d.Result))
 		return nil
@@ -72,8 +74,12 @@ func decodeECR(m message, out *Decoded) error {
 			"account must be 12 digits, not %s, and region a name such as eu-west-1, not %s",
 			quote(p.Account), quote(p.Region))
 	}
+	host, repository, err := m.pullReference(registry{host: host}, d.RepositoryName)
+	if err != nil {
+		return err
+	}
 	out.addImage(postern.DeliveryEvent{Event: d.ActionType, Time: p.Time.microTime()},
-		postern.ImageReference{Host: host, Repository: d.RepositoryName, Tag: d.ImageTag, Digest: d.ImageDigest},
+		postern.ImageReference{Host: host, Repository: repository, Tag: d.ImageTag, Digest: d.ImageDigest},
 		d.ManifestMediaType, d.ArtifactMediaType)
 	return nil
 }

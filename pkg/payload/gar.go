@@ -6,6 +6,7 @@ package payload
 import (
 	"cmp"
 	"encoding/base64"
+	"strconv"
 	"strings"
 
 	"postern.dev/postern/apis/postern"
@@ -13,10 +14,12 @@ import (
 )
 
 var gar = Sender{
-	Name: "gar", Requests: RequestsImages, Expects: "message.data and subscription",
-	QueryToken: true,
-	fits:       func(m message) bool { return m.has("message", "data") && m.has("subscription") },
-	decode:     decodeGAR,
+	Name: "gar", Requests: RequestsImages, Expects: "message.data and subscription, or action and tag",
+	QueryToken:  true,
+	identifying: []string{"X-Goog-Pubsub-Message-Id", "X-Goog-Pubsub-Publish-Time"},
+	shape:       allOf(has("message", "data"), hasAll("subscription")),
+	accepts:     anyOf(has("message", "data"), allOf(hasAll("action"), hasAny("tag", "digest"))),
+	decode:      decodeGAR,
 }
 
 // pubSubPush contains the used fields of a push subscription of Google Cloud Pub/Sub:
@@ -42,18 +45,7 @@ type artifactRegistryChange struct {
 }
 
 func decodeGAR(m message, out *Decoded) error {
-	p, err := decodeAs[pubSubPush](m)
-	if err != nil {
-		return err
-	}
-	if out.DeliveryID, err = cleanID("message.messageId", p.Message.MessageID); err != nil {
-		return err
-	}
-	data, err := base64.StdEncoding.DecodeString(p.Message.Data)
-	if err != nil {
-		return refuse(ErrorInvalidField, "message.data is not base64")
-	}
-	inner, err := innerMessage("message.data", data)
+	inner, published, err := unwrapPubSub(m, out)
 	if err != nil {
 		return err
 	}
@@ -74,8 +66,37 @@ func decodeGAR(m message, out *Decoded) error {
 	if err != nil {
 		return err
 	}
-	out.addImage(postern.DeliveryEvent{Event: change.Action, Time: p.Message.PublishTime.microTime()}, image)
+	image.Host, image.Repository, err = m.pullReference(registry{host: image.Host}, image.Repository)
+	if err != nil {
+		return err
+	}
+	out.addImage(postern.DeliveryEvent{Event: change.Action, Time: published.microTime()}, image)
 	return nil
+}
+
+// unwrapPubSub returns the message of a push, and when it was published. A subscription with payload unwrapping sends
+// the message alone, and its metadata in headers if that is enabled:
+// https://cloud.google.com/pubsub/docs/payload-unwrapping
+func unwrapPubSub(m message, out *Decoded) (inner message, published timestamp, err error) {
+	if !m.has("message") {
+		at := strconv.AppendQuoteToASCII(nil, m.header.Get("X-Goog-Pubsub-Publish-Time"))
+		_ = published.UnmarshalJSON(at) // without a valid time the event has none
+		out.DeliveryID, err = m.deliveryID("X-Goog-Pubsub-Message-Id")
+		return m, published, err
+	}
+	p, err := decodeAs[pubSubPush](m)
+	if err != nil {
+		return message{}, timestamp{}, err
+	}
+	if out.DeliveryID, err = cleanID("message.messageId", p.Message.MessageID); err != nil {
+		return message{}, timestamp{}, err
+	}
+	data, err := base64.StdEncoding.DecodeString(p.Message.Data)
+	if err != nil {
+		return message{}, timestamp{}, refuse(ErrorInvalidField, "message.data is not base64")
+	}
+	inner, err = innerMessage("message.data", data)
+	return inner, p.Message.PublishTime, err
 }
 
 // image combines the two references. Both are complete, and other publishers may have access to the topic, so they must

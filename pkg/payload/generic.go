@@ -11,20 +11,36 @@ import (
 )
 
 var generic = Sender{
-	Name: postern.SourceGeneric, Requests: RequestsGitRefs, Expects: "ref, and no field of a git host's event",
+	Name: postern.SourceGeneric, Requests: RequestsGitRefs, Expects: "ref, and no field of another sender",
 	Identity: true, Signatures: []SignatureScheme{SignatureBody, SignatureSigningToken}, Token: true,
 	// A script may pass on the repository of a git host's event.
 	defaultBranch: anyDefaultBranch,
-	fits:          fitsGeneric, decode: decodeGeneric,
+	// What tells of another sender is not a request, although it has a ref. A "ref" in a template is one.
+	shape: allOf(hasAll("ref"), not(gitHostEvent), not(anyOf(
+		gitea.shape, gitLab.shape, bitbucket.shape, bitbucketServer.shape, azureDevOps.shape, gitHub.shape,
+		ghcr.shape, cloudEvents.shape,
+	))),
+	decode: decodeGeneric,
 }
+
+// gitHostEvent matches events of git hosts that are not decoded without their headers. The ref of a finding or a run
+// must not be deployed, nor a deleted one. Names that a script may use for fields of its own count only with an object.
+var gitHostEvent = anyOf(
+	hasObject("sender", "actor", "pusher", "alert", "check_run", "check_suite", "comment", "deployment",
+		"deployment_status", "installation", "issue", "pull_request", "workflow_job", "workflow_run"),
+	hasAny("commit_oid", "hook_id", "pusher_type"),
+	allOf(hasObject("repository"), hasAny("action", "workflow")),
+	allOf(has("repository", "clone_url"), hasAll("ref_type")),
+)
 
 // genericRequest is the payload of custom senders:
 //
-//	{"ref": "v2.0.0", "repository": "https://git.example.com/group/project.git"}
+//	{"ref": "main", "revision": "<commit id>", "repository": "https://git.example.com/group/project.git"}
 //
-// The ref may be short or begin with refs/heads/ or refs/tags/. The repository is optional.
+// The ref may be short or begin with refs/heads/ or refs/tags/. The others are optional.
 type genericRequest struct {
 	Ref        string         `json:"ref"`
+	Revision   optionalString `json:"revision"`
 	Repository optionalString `json:"repository"`
 }
 
@@ -38,18 +54,16 @@ func (s *optionalString) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// fitsGeneric is false for events of git hosts that have a "ref", because some of them report a deleted ref.
-func fitsGeneric(m message) bool {
-	return m.has("ref") && !fitsGitHub(m) && !fitsGitea(m) && !fitsGitLab(m)
-}
-
 func decodeGeneric(m message, out *Decoded) error {
 	p, err := decodeAs[genericRequest](m)
 	if err != nil {
 		return err
 	}
 	ref, refType := naming.ShortRef(p.Ref)
-	out.add(postern.DeliveryEvent{Event: "request", Ref: ref, RefType: refType, Repository: string(p.Repository)})
+	out.add(postern.DeliveryEvent{
+		Event: "request", Ref: ref, RefType: refType, Repository: string(p.Repository),
+		Revision: commitIDOrEmpty(string(p.Revision)),
+	})
 	return nil
 }
 

@@ -5,7 +5,6 @@ package payload
 
 import (
 	"cmp"
-	"net/http"
 	"strings"
 
 	"postern.dev/postern/apis/postern"
@@ -15,11 +14,10 @@ import (
 var ghcr = Sender{
 	Name: "ghcr.io", Requests: RequestsImages, Expects: "package.package_type",
 	Signatures: []SignatureScheme{SignatureBody}, SecretFlag: true,
-	sentBy: sentByGHCR,
-	fits: func(m message) bool {
-		return m.has("package", "package_type") || m.has("registry_package", "package_type")
-	},
-	decode: decodeGHCR,
+	family:  gitHubFamily,
+	namedBy: hasHeader("X-GitHub-Event", "package", "registry_package"),
+	shape:   anyOf(has("package", "package_type"), has("registry_package", "package_type")),
+	decode:  decodeGHCR,
 }
 
 // gitHubPackage contains the used fields of GitHub's package event. Its name is "package" in webhooks of repositories
@@ -40,8 +38,9 @@ type gitHubPackageData struct {
 	PackageType    string    `json:"package_type"`
 	UpdatedAt      timestamp `json:"updated_at"`
 	PackageVersion struct {
-		// Version is the digest; in the registry before ghcr.io, it was the tag.
+		// Version is the digest; in the registry before ghcr.io, it was the tag. Name usually equals it.
 		Version    string `json:"version"`
+		Name       string `json:"name"`
 		PackageURL string `json:"package_url"`
 		Container  struct {
 			Tag struct {
@@ -58,17 +57,6 @@ type gitHubPackageData struct {
 	} `json:"package_version"`
 }
 
-// isGitHubSource reports whether the sender uses GitHub's webhooks. Both GitHub sources accept all events of GitHub and
-// ignore events for the other one, because a webhook may be subscribed to more events than its endpoint handles.
-func isGitHubSource(source string) bool {
-	return source == ghcr.Name || source == gitHub.Name
-}
-
-func sentByGHCR(h http.Header) bool {
-	event := h.Get("X-GitHub-Event")
-	return event == "package" || event == "registry_package"
-}
-
 func decodeGHCR(m message, out *Decoded) (err error) {
 	if out.DeliveryID, err = m.deliveryID("X-GitHub-Delivery"); err != nil {
 		return err
@@ -77,7 +65,7 @@ func decodeGHCR(m message, out *Decoded) (err error) {
 	case name == "ping":
 		out.ignore(IgnoredPing, "GitHub tests the webhook")
 		return nil
-	case name != "" && !sentByGHCR(m.header):
+	case name != "" && name != "package" && name != "registry_package":
 		out.ignore(IgnoredEvent, "the event %s asks for no image; send packages", quote(name))
 		return nil
 	}
@@ -110,6 +98,10 @@ func decodeGitHubPackage(m message, out *Decoded) error {
 	if err := require(eventName+".package_version.package_url, or owner.login and name", image.Repository); err != nil {
 		return err
 	}
+	image.Host, image.Repository, err = m.pullReference(registry{host: image.Host}, image.Repository)
+	if err != nil {
+		return err
+	}
 	container := pkg.PackageVersion.Container
 	out.addImage(postern.DeliveryEvent{Event: eventName + "." + p.Action, Time: pkg.UpdatedAt.microTime()}, image,
 		container.Manifest.MediaType, container.Manifest.Config.MediaType)
@@ -121,7 +113,7 @@ func decodeGitHubPackage(m message, out *Decoded) error {
 func (p gitHubPackageData) image() postern.ImageReference {
 	version := p.PackageVersion
 	tag := version.Container.Tag
-	image := postern.ImageReference{Tag: cmp.Or(tag.Name, version.Version), Digest: tag.Digest}
+	image := postern.ImageReference{Tag: cmp.Or(tag.Name, version.Name, version.Version), Digest: tag.Digest}
 	if naming.IsDigest(version.Version) {
 		image.Digest = version.Version
 	}

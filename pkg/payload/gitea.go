@@ -4,6 +4,8 @@
 package payload
 
 import (
+	"cmp"
+
 	"postern.dev/postern/apis/postern"
 )
 
@@ -17,7 +19,10 @@ var gitea = Sender{
 		"X-Gogs-Event", "X-Gogs-Delivery",
 	},
 	defaultBranch: [][]string{{"repository", "default_branch"}},
-	sentBy:        withHeader(giteaHeaders...), fits: fitsGitea, decode: decodeGitea,
+	namedBy:       hasAnyHeader(giteaHeaders...),
+	// GitHub's sender has a "login" only.
+	shape:  allOf(has("sender", "username"), anyEvent(giteaEvents)),
+	decode: decodeGitea,
 }
 
 // giteaEvent contains the used fields of push, create and release events of Gitea, Forgejo and Gogs:
@@ -41,7 +46,8 @@ type giteaEvent struct {
 		ID string `json:"id"`
 	} `json:"head_commit"`
 	Repository struct {
-		CloneURL string `json:"clone_url"`
+		CloneURL string         `json:"clone_url"`
+		SSHURL   optionalString `json:"ssh_url"`
 	} `json:"repository"`
 }
 
@@ -55,29 +61,12 @@ var giteaHeaders = []string{
 	"X-GitHub-Event-Type",
 }
 
-// fitsGitea checks for the sender's "username", because GitHub has only "login".
-func fitsGitea(m message) bool {
-	return m.has("sender", "username") && giteaEventName(m) != ""
-}
-
-// giteaEventName returns the event name in the headers. Without headers, it is inferred from the shape of the body.
-func giteaEventName(m message) string {
-	_, name := firstHeader(m.header,
-		"X-Gitea-Event", "X-Forgejo-Event", "X-Gogs-Event", "X-GitHub-Event",
-		"X-Gitea-Event-Type", "X-Forgejo-Event-Type", "X-Gogs-Event-Type", "X-GitHub-Event-Type")
-	switch {
-	case name != "":
-		return name
-	case m.has("release", "tag_name"):
-		return "release"
-	case m.has("ref") && m.hasAny("after", "before", "commits"):
-		return "push"
-	case m.has("ref") && m.has("ref_type") && m.has("sha"):
-		return "create"
-	case m.has("ref") && m.has("ref_type"):
-		return "delete"
-	}
-	return ""
+// giteaEvents are the events that are detected without headers.
+var giteaEvents = []eventShape{
+	{"release", has("release", "tag_name")},
+	{"push", allOf(hasAll("ref"), hasAny("after", "before", "commits"))},
+	{"create", hasAll("ref", "ref_type", "sha")},
+	{"delete", hasAll("ref", "ref_type")},
 }
 
 func decodeGitea(m message, out *Decoded) (err error) {
@@ -85,7 +74,10 @@ func decodeGitea(m message, out *Decoded) (err error) {
 	if err != nil {
 		return err
 	}
-	switch name := giteaEventName(m); name {
+	_, name := firstHeader(m.header,
+		"X-Gitea-Event", "X-Forgejo-Event", "X-Gogs-Event", "X-GitHub-Event",
+		"X-Gitea-Event-Type", "X-Forgejo-Event-Type", "X-Gogs-Event-Type", "X-GitHub-Event-Type")
+	switch name = cmp.Or(name, eventByShape(m, giteaEvents)); name {
 	case "push":
 		return decodeGiteaPush(m, out)
 	case "create":
@@ -115,6 +107,7 @@ func decodeGiteaPush(m message, out *Decoded) error {
 	return out.addPush(pushed, postern.DeliveryEvent{
 		Event:      "push",
 		Repository: p.Repository.CloneURL,
+		SSHURL:     string(p.Repository.SSHURL),
 		Revision:   commitIDOrEmpty(p.HeadCommit.ID),
 	})
 }
@@ -132,7 +125,9 @@ func decodeGiteaCreate(m message, out *Decoded) error {
 		return missing("ref", "it names the new tag")
 	}
 	pushed := pushedRef{ref: field{"ref", "refs/tags/" + p.Ref}, after: field{"sha", p.SHA}}
-	return out.addPush(pushed, postern.DeliveryEvent{Event: "create", Repository: p.Repository.CloneURL})
+	return out.addPush(pushed, postern.DeliveryEvent{
+		Event: "create", Repository: p.Repository.CloneURL, SSHURL: string(p.Repository.SSHURL),
+	})
 }
 
 // decodeGiteaRelease decodes published releases. "updated" is sent for later edits, and for publishing a draft whose
@@ -148,6 +143,7 @@ func decodeGiteaRelease(m message, out *Decoded) error {
 		out.ignore(IgnoredAction, "a release was %s; only published counts", quote(p.Action))
 		return nil
 	}
-	return out.addRelease(p.Release.Draft, field{"release.tag_name", p.Release.TagName},
-		postern.DeliveryEvent{Event: "release.published", Repository: p.Repository.CloneURL})
+	return out.addRelease(p.Release.Draft, field{"release.tag_name", p.Release.TagName}, postern.DeliveryEvent{
+		Event: "release.published", Repository: p.Repository.CloneURL, SSHURL: string(p.Repository.SSHURL),
+	})
 }

@@ -17,7 +17,13 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-var gitHosts = []string{"azure-devops", "bitbucket", "bitbucket-server", "gitea", "github", "gitlab"}
+// templates are the types of sender of git refs whose users write the body. gitHosts are the others.
+var (
+	templates = []string{postern.SourceGeneric, "argocd", "kargo"}
+	gitHosts  = slices.DeleteFunc(Sources(), func(source string) bool {
+		return requestsOf(source) != RequestsGitRefs || slices.Contains(templates, source)
+	})
+)
 
 // headers returns a header from alternating names and values.
 func headers(pairs ...string) http.Header {
@@ -132,7 +138,7 @@ func TestGitHosts_DeletionUnderOtherHeaders(t *testing.T) {
 			headers("X-Event-Key", event, "X-Hook-UUID", "1"))
 	}
 	headerSets = append(headerSets, nil)
-	claims := append(slices.Clone(gitHosts), postern.SourceGeneric, "argocd", "kargo", "")
+	claims := slices.Concat(gitHosts, templates, []string{""})
 	gone := []string{IgnoredRefDeleted, IgnoredAction, IgnoredDraft}
 
 	tried := 0

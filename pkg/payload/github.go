@@ -4,6 +4,8 @@
 package payload
 
 import (
+	"cmp"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern"
@@ -15,7 +17,24 @@ var gitHub = Sender{
 	identifying:   []string{"X-GitHub-Event", "X-GitHub-Delivery"},
 	kept:          []string{"X-GitHub-Event", "X-GitHub-Delivery"},
 	defaultBranch: [][]string{{"repository", "default_branch"}},
-	sentBy:        withHeader("X-GitHub-Event"), fits: fitsGitHub, decode: decodeGitHub,
+	family:        gitHubFamily,
+	namedBy:       hasHeader("X-GitHub-Event"),
+	shape:         allOf(anyEvent(gitHubEvents), not(gitea.shape), not(gitLab.shape)),
+	decode:        decodeGitHub,
+}
+
+// gitHubFamily is the family of the sender types that use GitHub's webhooks.
+const gitHubFamily = "github"
+
+// gitHubEvents are the events that are detected without headers, because they were written by hand or sent by kubectl.
+// Every event that names a ref is listed, so that it is not decoded as a request to deploy the ref.
+var gitHubEvents = []eventShape{
+	{"release", has("release", "tag_name")},
+	{"cache_sync", hasAll("ref", "cache_location")}, // of a replica of GitHub Enterprise Server; it has "after" too
+	{"push", allOf(hasAll("ref"), hasAny("after", "before", "deleted", "commits"))},
+	{"create", hasAll("ref", "pusher_type", "master_branch")},
+	{"delete", hasAll("ref", "pusher_type")},
+	{"ping", hasAll("zen", "hook_id")},
 }
 
 // gitHubEvent contains the used fields of GitHub's release and push events:
@@ -35,43 +54,17 @@ type gitHubEvent struct {
 		ID string `json:"id"`
 	} `json:"head_commit"`
 	Repository struct {
-		CloneURL string    `json:"clone_url"`
-		PushedAt timestamp `json:"pushed_at"`
+		CloneURL string         `json:"clone_url"`
+		SSHURL   optionalString `json:"ssh_url"`
+		PushedAt timestamp      `json:"pushed_at"`
 	} `json:"repository"`
-}
-
-// fitsGitHub is false for senders that have GitHub's fields and others of their own.
-func fitsGitHub(m message) bool {
-	return gitHubEventName(m) != "" && !fitsGitea(m) && !fitsGitLab(m)
-}
-
-// gitHubEventName returns the event name in the header. Bodies without headers, written by hand or sent by kubectl, are
-// identified by shape. Every event that names a ref has a shape, so that it is not decoded as a request to deploy the
-// ref.
-func gitHubEventName(m message) string {
-	if name := m.header.Get("X-GitHub-Event"); name != "" {
-		return name
-	}
-	switch {
-	case m.has("release", "tag_name"):
-		return "release"
-	case m.has("ref") && m.hasAny("after", "before", "deleted", "commits"):
-		return "push"
-	case m.has("ref") && m.has("pusher_type") && m.has("master_branch"):
-		return "create"
-	case m.has("ref") && m.has("pusher_type"):
-		return "delete"
-	case m.has("zen") && m.has("hook_id"):
-		return "ping"
-	}
-	return ""
 }
 
 func decodeGitHub(m message, out *Decoded) (err error) {
 	if out.DeliveryID, err = m.deliveryID("X-GitHub-Delivery"); err != nil {
 		return err
 	}
-	switch name := gitHubEventName(m); name {
+	switch name := cmp.Or(m.header.Get("X-GitHub-Event"), eventByShape(m, gitHubEvents)); name {
 	case "release":
 		return decodeGitHubRelease(m, out)
 	case "push":
@@ -105,8 +98,12 @@ func decodeGitHubRelease(m message, out *Decoded) error {
 		out.ignore(IgnoredAction, "a release was %s; only published and released count", quote(p.Action))
 		return nil
 	}
-	return out.addRelease(p.Release.Draft, field{"release.tag_name", p.Release.TagName},
-		postern.DeliveryEvent{Event: eventType, Repository: p.Repository.CloneURL, Time: p.releaseTime()})
+	return out.addRelease(p.Release.Draft, field{"release.tag_name", p.Release.TagName}, postern.DeliveryEvent{
+		Event:      eventType,
+		Repository: p.Repository.CloneURL,
+		SSHURL:     string(p.Repository.SSHURL),
+		Time:       p.releaseTime(),
+	})
 }
 
 // releaseTime returns the time of the event. A promoted pre-release keeps its original published_at, which would order
@@ -128,6 +125,7 @@ func decodeGitHubPush(m message, out *Decoded) error {
 	return out.addPush(pushed, postern.DeliveryEvent{
 		Event:      "push",
 		Repository: p.Repository.CloneURL,
+		SSHURL:     string(p.Repository.SSHURL),
 		Revision:   commitIDOrEmpty(p.HeadCommit.ID),
 		Time:       p.Repository.PushedAt.microTime(),
 	})

@@ -21,7 +21,9 @@ var gitLab = Sender{
 		"X-Gitlab-Event", "X-Gitlab-Event-UUID", "Webhook-Id", "Webhook-Timestamp", "Idempotency-Key",
 	},
 	defaultBranch: [][]string{{"project", "default_branch"}},
-	sentBy:        withHeader("X-Gitlab-Event"), fits: fitsGitLab, decode: decodeGitLab,
+	namedBy:       hasHeader("X-Gitlab-Event"),
+	shape:         anyOf(hasAll("object_kind"), hasAll("event_name", "project_id")),
+	decode:        decodeGitLab,
 }
 
 // gitLabKind identifies the event of a body. Events that only system hooks send have no object_kind:
@@ -32,7 +34,8 @@ type gitLabKind struct {
 }
 
 type gitLabProject struct {
-	GitHTTPURL string `json:"git_http_url"`
+	GitHTTPURL string         `json:"git_http_url"`
+	GitSSHURL  optionalString `json:"git_ssh_url"`
 }
 
 // gitLabPush contains the used fields of push and tag push events. They have no time:
@@ -75,10 +78,6 @@ const (
 	// browser clocks that are ahead.
 	gitLabUpcoming = time.Hour
 )
-
-func fitsGitLab(m message) bool {
-	return m.has("object_kind") || m.has("event_name") && m.has("project_id")
-}
 
 // gitLabEventName prefers the body, which may be signed. The header is used only if a custom template omits the kind.
 func gitLabEventName(m message) (string, error) {
@@ -132,6 +131,7 @@ func decodeGitLabPush(m message, eventType string, out *Decoded) error {
 	return out.addPush(pushed, postern.DeliveryEvent{
 		Event:      eventType,
 		Repository: p.Project.GitHTTPURL,
+		SSHURL:     string(p.Project.GitSSHURL),
 		Revision:   commitIDOrEmpty(p.CheckoutSHA),
 	})
 }
@@ -149,7 +149,9 @@ func decodeGitLabRepositoryUpdate(m message, out *Decoded) error {
 	}
 	return eachRef(out, "changes", p.Changes, func(path string, change gitLabChange) error {
 		pushed := pushedRef{ref: field{path + "ref", change.Ref}, after: field{path + "after", change.After}}
-		return out.addPush(pushed, postern.DeliveryEvent{Event: "repository_update", Repository: p.Project.GitHTTPURL})
+		return out.addPush(pushed, postern.DeliveryEvent{
+			Event: "repository_update", Repository: p.Project.GitHTTPURL, SSHURL: string(p.Project.GitSSHURL),
+		})
 	})
 }
 
@@ -173,11 +175,12 @@ func decodeGitLabRelease(m message, out *Decoded) error {
 			released.Format(time.RFC3339))
 		return nil
 	}
-	out.add(postern.DeliveryEvent{
+	out.addRef(postern.DeliveryEvent{
 		Event:      "release.create",
 		Ref:        p.Tag,
 		RefType:    postern.RefTypeTag,
 		Repository: p.Project.GitHTTPURL,
+		SSHURL:     string(p.Project.GitSSHURL),
 		Revision:   commitIDOrEmpty(p.Commit.ID),
 		Time:       p.CreatedAt.microTime(),
 	})

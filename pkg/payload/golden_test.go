@@ -155,7 +155,7 @@ func outcomeOf(t *testing.T, d Decoded, err error) []byte {
 	for _, e := range d.Events {
 		fields := map[string]any{
 			"Source": e.Source, "Type": e.Event, "Ref": e.Ref, "RefType": string(e.RefType),
-			"Repository": e.Repository, "Revision": e.Revision, "DeliveryID": e.DeliveryID,
+			"Repository": e.Repository, "SSHURL": e.SSHURL, "Revision": e.Revision, "DeliveryID": e.DeliveryID,
 		}
 		for name, value := range fields {
 			if value == "" {

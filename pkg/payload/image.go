@@ -5,6 +5,7 @@ package payload
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -27,9 +28,13 @@ var imageMediaTypes = []string{
 	"application/vnd.docker.container.image.v1+json",
 }
 
+// chartMediaType is the prefix of the media types in the manifest of a Helm chart:
+// https://helm.sh/docs/topics/registries/
+const chartMediaType = "application/vnd.cncf.helm."
+
 // addImage adds the event of a pushed image with its parts as in the payload; Decode validates them. The media types
 // are the known types of the manifest and its configuration; most senders omit them. Images that cannot be deployed by
-// tag are ignored.
+// tag are ignored. A chart is added as the tag of its repository.
 func (d *Decoded) addImage(e postern.DeliveryEvent, image postern.ImageReference, mediaTypes ...string) {
 	if image.Tag == image.Digest || naming.IsDigest(image.Tag) {
 		image.Tag, image.Digest = "", cmp.Or(image.Digest, image.Tag)
@@ -38,29 +43,64 @@ func (d *Decoded) addImage(e postern.DeliveryEvent, image postern.ImageReference
 		return t != "" && !slices.Contains(imageMediaTypes, t)
 	})
 	switch {
+	case artifact >= 0 && strings.HasPrefix(mediaTypes[artifact], chartMediaType) && image.Tag != "":
+		d.addChart(e, image)
+		return
 	case artifact >= 0:
 		d.ignore(IgnoredNotAnImage, "%s is not an image: its media type is %s",
 			quote(image.Repository), quote(mediaTypes[artifact]))
+		return
 	case image.Tag == "" && image.Digest != "":
 		d.ignore(IgnoredDigestOnly, "%s was pushed without a tag", quote(image.Repository))
+		return
 	case isAttachmentTag(image.Tag):
 		d.ignore(IgnoredNotAnImage, "%s at %s is a signature or another attachment of an image",
 			quote(image.Tag), quote(image.Repository))
-	default:
-		e.Image = &image
-		d.add(e)
+		return
 	}
+	if image.Digest != "" && !naming.IsDigest(image.Digest) {
+		d.ignore(IgnoredDigest, "the digest %s of %s is not valid; the tag counts without it",
+			quote(image.Digest), quote(image.Repository))
+		image.Digest = ""
+	}
+	e.Image = &image
+	d.add(e)
 }
 
-// isAttachmentTag reports whether clients store attachments of an image under the tag: a digest with a dash instead of
-// the colon. Each push of a signed image is followed by a push of such a tag.
+// addChart adds the event of a pushed Helm chart: its version, as the tag of the repository that Argo CD reads it from.
+// Helm stores a version with an underscore for the plus sign, which tags cannot have.
+func (d *Decoded) addChart(e postern.DeliveryEvent, chart postern.ImageReference) {
+	normal, err := naming.NormalizeImage(postern.ImageReference{
+		Host: chart.Host, Repository: chart.Repository, Tag: chart.Tag,
+	})
+	if err != nil {
+		d.ignore(IgnoredNotAnImage, "%s is a chart: %v", quote(chart.Repository), err)
+		return
+	}
+	e.Ref, e.RefType = strings.ReplaceAll(normal.Tag, "_", "+"), postern.RefTypeTag
+	e.Repository = naming.OCIScheme + normal.Name()
+	d.add(e)
+}
+
+// attachmentTag matches the tags under which clients store attachments of an image: a digest with a dash instead of the
+// colon. Each push of a signed image is followed by a push of such a tag.
 //
 //	sha256-<hex>        https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema
+//	                    which truncates the digits of other algorithms to 64
 //	sha256-<hex>.sig    https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
-func isAttachmentTag(tag string) bool {
-	subject, _, _ := strings.Cut(tag, ".")
-	algorithm, hex, _ := strings.Cut(subject, "-")
-	return naming.IsDigest(algorithm + ":" + hex)
+//	                    also .att and .sbom, and with a prefix (--attachment-tag-prefix)
+var attachmentTag = regexp.MustCompile("^" + dashedDigest + "([.].*)?$|" + dashedDigest + "[.][a-z]+$")
+
+const dashedDigest = "sha(?:256|384|512)-(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})"
+
+func isAttachmentTag(tag string) bool { return attachmentTag.MatchString(tag) }
+
+// fullName returns the full name of a repository, or the one that its parts make.
+func fullName(full, namespace, name string) string {
+	if full != "" || name == "" {
+		return full
+	}
+	return strings.TrimPrefix(namespace+"/"+name, "/")
 }
 
 // splitAddress returns the host, with its port, and the path of a URL or of a reference without a scheme. It does not

@@ -48,7 +48,7 @@ func checkDecode(t *testing.T, in Input) {
 func checkSource(t *testing.T, in Input, got Decoded, err error) {
 	t.Helper()
 	named := SourceFromHeader(in.Header)
-	claimed := isGitHubSource(named) && got.Source == in.Source
+	claimed := sameFamily(named, got.Source) && got.Source == in.Source
 	if named != "" && got.Source != named && !claimed {
 		t.Fatalf("source = %q, the header names %q", got.Source, named)
 	}
@@ -104,17 +104,19 @@ func checkEvent(t *testing.T, d Decoded, e postern.DeliveryEvent) {
 	if e.Time != nil && (e.Time.Location() != time.UTC || e.Time.Year() > 9999 || e.Time.Year() < 0) {
 		t.Fatalf("time %v does not fit RFC 3339 in UTC", e.Time)
 	}
-	if (e.Image != nil) != (requestsOf(e.Source) == RequestsImages) {
+	isChart := strings.HasPrefix(e.Repository, naming.OCIScheme)
+	if (e.Image != nil || isChart) != (requestsOf(e.Source) == RequestsImages) ||
+		isChart && e.RefType != postern.RefTypeTag {
 		t.Fatalf("%s asks for %s, but got %+v", e.Source, requestsOf(e.Source), e)
 	}
 	if e.Image != nil {
 		checkImage(t, e)
 		return
 	}
-	if err := naming.ValidateRef(e.Ref); err != nil {
+	if err := naming.ValidateRef(e.Ref, e.RefType); err != nil {
 		t.Fatal(err)
 	}
-	if short, _ := naming.ShortRef(e.Ref); short != e.Ref {
+	if short, _ := naming.ShortRef(e.Ref); short != e.Ref && e.RefType == "" {
 		t.Fatalf("ref %q is not short", e.Ref)
 	}
 	types := []postern.RefType{"", postern.RefTypeBranch, postern.RefTypeTag, postern.RefTypeCommit}

@@ -12,7 +12,7 @@ import (
 var jfrog = Sender{
 	Name: "jfrog", Requests: RequestsImages, Expects: "domain, event_type and data",
 	Identity: true, Signatures: []SignatureScheme{SignatureJFrog}, Token: true,
-	fits:   func(m message) bool { return m.has("domain") && m.has("event_type") && m.has("data") },
+	shape:  hasAll("domain", "event_type", "data"),
 	decode: decodeJFrog,
 }
 

@@ -4,15 +4,16 @@
 package payload
 
 import (
+	"slices"
+
 	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/naming"
 )
 
 var kargo = Sender{
-	Name: "kargo", Requests: RequestsGitRefs, Expects: "freight.commits",
+	Name: "kargo", Requests: RequestsGitRefs, Expects: "freight.commits, or freight and ref",
 	Identity: true, Token: true,
 	defaultBranch: anyDefaultBranch,
-	fits:          func(m message) bool { return m.has("freight", "commits") },
+	shape:         anyOf(has("freight", "commits"), allOf(hasObject("freight"), hasAll("ref"))),
 	decode:        decodeKargo,
 }
 
@@ -32,8 +33,10 @@ type kargoCommit struct {
 	ID      string `json:"id"`
 }
 
-// decodeKargo uses the first tag among the commits, then the first branch, then the first id. A top-level "ref"
-// overrides all of them except the tag of the first commit, as in Stoker's receiver, which reads only that commit.
+// decodeKargo uses the tag of each commit, otherwise its branch, otherwise its id: a target takes the one of its own
+// repository. A target of none of the repositories takes the last event, which is for the first tag, otherwise for the
+// first branch. A top-level "ref" overrides all of them, each in its repository, except the tag of the first commit, as
+// in Stoker's receiver, which reads only that commit.
 //
 // The date of the freight is not the time of the event: users promote old freight to roll back.
 func decodeKargo(m message, out *Decoded) error {
@@ -43,34 +46,39 @@ func decodeKargo(m message, out *Decoded) error {
 	}
 	commits := p.Freight.Commits
 	if p.Ref != "" && (len(commits) == 0 || commits[0].Tag == "") {
-		ref, refType := naming.ShortRef(p.Ref)
-		out.add(postern.DeliveryEvent{Event: "promotion", Ref: ref, RefType: refType})
+		named := make([]repositoryCommit, len(commits))
+		for i, c := range commits {
+			named[i] = repositoryCommit{c.RepoURL, commitIDOrEmpty(c.ID)}
+		}
+		out.addNamed("promotion", p.Ref, named)
 		return nil
 	}
-	for _, refType := range []postern.RefType{postern.RefTypeTag, postern.RefTypeBranch, postern.RefTypeCommit} {
-		for _, c := range commits {
-			if ref := c.ref(refType); ref != "" {
-				out.add(postern.DeliveryEvent{
+	for _, refType := range []postern.RefType{postern.RefTypeCommit, postern.RefTypeBranch, postern.RefTypeTag} {
+		for _, c := range slices.Backward(commits) {
+			if ref, t := c.ref(); ref != "" && t == refType {
+				out.addRef(postern.DeliveryEvent{
 					Event:      "promotion",
 					Ref:        ref,
 					RefType:    refType,
 					Repository: c.RepoURL,
 					Revision:   commitIDOrEmpty(c.ID),
 				})
-				return nil
 			}
 		}
 	}
-	return refuse(ErrorInvalidField, "freight.commits must name a tag, a branch or a full commit id")
+	if len(out.Events) == 0 && len(out.Ignored) == 0 {
+		return refuse(ErrorInvalidField, "freight.commits must name a tag, a branch or a full commit id")
+	}
+	return nil
 }
 
-func (c kargoCommit) ref(t postern.RefType) string {
-	switch t {
-	case postern.RefTypeTag:
-		return c.Tag
-	case postern.RefTypeBranch:
-		return c.Branch
-	default:
-		return commitIDOrEmpty(c.ID)
+// ref returns the ref that a commit is requested by.
+func (c kargoCommit) ref() (ref string, refType postern.RefType) {
+	switch {
+	case c.Tag != "":
+		return c.Tag, postern.RefTypeTag
+	case c.Branch != "":
+		return c.Branch, postern.RefTypeBranch
 	}
+	return commitIDOrEmpty(c.ID), postern.RefTypeCommit
 }

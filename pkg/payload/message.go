@@ -10,7 +10,6 @@ import (
 	"mime"
 	"net/http"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -31,8 +30,11 @@ type message struct {
 	signed       bool
 }
 
+// byteOrderMark precedes the text of some programs on Windows. RFC 8259, section 8.1, lets parsers ignore it.
+const byteOrderMark = "\ufeff"
+
 func readMessage(in Input) (message, error) {
-	body := in.Body
+	body := bytes.TrimPrefix(in.Body, []byte(byteOrderMark))
 	if isForm(in.Header, body) {
 		var err error
 		if body, err = formPayload(body); err != nil {
@@ -40,7 +42,7 @@ func readMessage(in Input) (message, error) {
 		}
 	}
 	m := message{
-		header: in.Header, body: body, batch: isCloudEventsBatch(in.Header),
+		header: in.Header, body: body, batch: hasMediaType(in.Header, cloudEventsBatchMediaType),
 		registryURL: in.RegistryURL, registryURLs: in.RegistryURLs, signed: in.Signed, addressCache: &addressCache{},
 	}
 	var err error
@@ -54,11 +56,6 @@ func readMessage(in Input) (message, error) {
 
 func (m message) has(path ...string) bool {
 	return m.object.find(path...) != nil
-}
-
-// hasAny reports whether the body has one of the top-level members.
-func (m message) hasAny(names ...string) bool {
-	return slices.ContainsFunc(names, func(name string) bool { return m.has(name) })
 }
 
 // text returns the string at the path, or "" if there is none or the path is empty.
@@ -90,13 +87,17 @@ func firstHeader(h http.Header, names ...string) (name, value string) {
 
 // cleanID validates an id, which may be empty. place is where it was found, for errors.
 func cleanID(place, id string) (string, error) {
-	notGraphic := func(r rune) bool { return r <= ' ' || r > '~' }
-	if len(id) > 128 || strings.ContainsFunc(id, notGraphic) {
-		return "", refuse(ErrorInvalidField, "%s must be at most 128 ASCII characters without spaces, not %s",
+	notPrintable := func(r rune) bool { return r < ' ' || r > '~' }
+	if len(id) > 128 || strings.ContainsFunc(id, notPrintable) {
+		return "", refuse(ErrorInvalidField, "%s must be at most 128 printable ASCII characters, not %s",
 			place, quote(id))
 	}
 	return id, nil
 }
+
+// cloudEventsBatchMediaType is the media type of a batch of CloudEvents:
+// https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md#4-json-batch-format
+const cloudEventsBatchMediaType = "application/cloudevents-batch+json"
 
 func hasMediaType(h http.Header, want string) bool {
 	return mediaType(h) == want

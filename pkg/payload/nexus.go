@@ -12,11 +12,9 @@ var nexus = Sender{
 	Signatures:  []SignatureScheme{SignatureNexus},
 	identifying: []string{"X-Nexus-Webhook-Id", "X-Nexus-Webhook-Delivery"},
 	kept:        []string{"X-Nexus-Webhook-Id", "X-Nexus-Webhook-Delivery"},
-	sentBy:      withHeader("X-Nexus-Webhook-Id"),
-	fits: func(m message) bool {
-		return m.has("repositoryName") && m.has("action") && m.hasAny("component", "asset")
-	},
-	decode: decodeNexus,
+	namedBy:     hasHeader("X-Nexus-Webhook-Id"),
+	shape:       allOf(hasAll("repositoryName", "action"), hasAny("component", "asset")),
+	decode:      decodeNexus,
 }
 
 // nexusEvent contains the used fields of component webhooks of Sonatype Nexus Repository:

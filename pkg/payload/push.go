@@ -5,6 +5,7 @@ package payload
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"postern.dev/postern/apis/postern"
@@ -44,8 +45,45 @@ func (d *Decoded) addPush(pushed pushedRef, e postern.DeliveryEvent) error {
 	if e.Revision == "" && e.RefType == postern.RefTypeBranch {
 		e.Revision = after.value // for an annotated tag, after is the id of the tag object
 	}
-	d.add(e)
+	d.addRef(e)
 	return nil
+}
+
+// addRef adds the event of a ref that a git host reports. A ref that can't be requested is ignored: it must not keep
+// the other refs of the push from being requested, nor make the host disable the webhook.
+func (d *Decoded) addRef(e postern.DeliveryEvent) {
+	if err := naming.ValidateRef(e.Ref, e.RefType); err != nil {
+		d.ignore(IgnoredInvalidRef, "%v", err)
+		return
+	}
+	d.add(e)
+}
+
+// repositoryCommit is a commit of a repository. Both are empty if unknown.
+type repositoryCommit struct{ repository, id string }
+
+// addNamed adds the events of a ref that the user names next to commits: one for each of their repositories, of which a
+// target takes its own. The commit makes news of a ref that stays the same. A ref that is one of the commits is of its
+// repository alone.
+func (d *Decoded) addNamed(event, named string, commits []repositoryCommit) {
+	ref, refType := naming.ShortRef(named)
+	isCommit := refType == "" && naming.IsCommitID(ref)
+	isOther := func(c repositoryCommit) bool { return !strings.EqualFold(c.id, ref) }
+	if own := slices.DeleteFunc(slices.Clone(commits), isOther); isCommit && len(own) > 0 {
+		commits = own
+	}
+	if len(commits) == 0 {
+		commits = []repositoryCommit{{}}
+	}
+	for _, c := range commits {
+		e := postern.DeliveryEvent{Event: event, Ref: ref, RefType: refType, Repository: c.repository}
+		if !isCommit {
+			e.Revision = c.id
+		}
+		if !slices.Contains(d.Events, e) {
+			d.add(e)
+		}
+	}
 }
 
 // eachRef calls add for each item of the list of the refs that a push moved, with the path of the item.
@@ -74,13 +112,13 @@ func (d *Decoded) addRelease(draft bool, tag field, e postern.DeliveryEvent) err
 		return missing(tag.path, "it names the tag of the release")
 	}
 	e.Ref, e.RefType = tag.value, postern.RefTypeTag
-	d.add(e)
+	d.addRef(e)
 	return nil
 }
 
 // isCommitID reports whether s is a full commit id: SHA-1 or SHA-256 in lower-case hexadecimal, not all zeros.
 func isCommitID(s string) bool {
-	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == "" && !isZeroID(s)
+	return naming.IsCommitID(s) && s == strings.ToLower(s) && !isZeroID(s)
 }
 
 // isZeroID reports whether s is git's id of a nonexistent object.

@@ -10,10 +10,11 @@ import (
 )
 
 var quay = Sender{
-	Name: "quay.io", Requests: RequestsImages, Expects: "docker_url and homepage",
+	Name: "quay.io", Requests: RequestsImages, Expects: "docker_url and updated_tags",
 	QueryToken: true, SecretFlag: true,
-	fits:   func(m message) bool { return m.has("docker_url") && m.has("homepage") },
-	decode: decodeQuay,
+	shape:   hasAll("docker_url", "homepage"),
+	accepts: hasAll("repository", "updated_tags"),
+	decode:  decodeQuay,
 }
 
 // quayNotification contains the used fields of the notification that Quay sends for pushes:
@@ -45,12 +46,16 @@ func decodeQuay(m message, out *Decoded) error {
 		return missing("updated_tags", "it lists the pushed tags")
 	}
 	host, _ := splitAddress(p.DockerURL)
-	if err := require("docker_url", host, "repository", p.Repository); err != nil {
+	host, repository, err := m.pullReference(registry{host: host}, p.Repository)
+	if err != nil {
+		return err
+	}
+	if err := require("docker_url, or registry_url in the URL", host, "repository", p.Repository); err != nil {
 		return err
 	}
 	for _, tag := range p.UpdatedTags {
 		out.addImage(postern.DeliveryEvent{Event: "repo_push"},
-			postern.ImageReference{Host: host, Repository: p.Repository, Tag: tag})
+			postern.ImageReference{Host: host, Repository: repository, Tag: tag})
 	}
 	return nil
 }

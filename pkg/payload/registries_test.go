@@ -14,6 +14,7 @@ var registryBehaviors = []struct {
 	behavior string
 	payload  string   // testdata/<payload>.json
 	images   []string // without digest
+	charts   []string // oci://repository and version
 	ignored  []string // reasons
 	refused  string   // reason
 }{
@@ -27,6 +28,10 @@ var registryBehaviors = []struct {
 	{behavior: "a tag never brings a digest", payload: "docker.io/tag-with-digest", refused: ErrorInvalidImage},
 	{behavior: "a signature is not an image", payload: "docker.io/tag-of-a-signature",
 		ignored: []string{IgnoredNotAnImage}},
+	{behavior: "registry_url names a mirror", payload: "docker.io/registry-url",
+		images: []string{"mirror.example.com/hub/example/shop:1.4.0"}},
+	{behavior: "the name may have two parts", payload: "docker.io/namespace-and-name",
+		images: []string{"docker.io/example/shop:1.4.0"}},
 	{behavior: "a time as a floating-point number is read", payload: "docker.io/pushed-at-as-float",
 		images: []string{"docker.io/example/shop:1.4.0"}},
 
@@ -40,7 +45,8 @@ var registryBehaviors = []struct {
 	{behavior: "names are in lower case", payload: "ghcr.io/owner-in-upper-case",
 		images: []string{"ghcr.io/example/shop:v1.4.0"}},
 	{behavior: "other packages are not images", payload: "ghcr.io/npm-package", ignored: []string{IgnoredNotAnImage}},
-	{behavior: "charts are not images", payload: "ghcr.io/chart", ignored: []string{IgnoredNotAnImage}},
+	{behavior: "charts are not images", payload: "ghcr.io/chart",
+		charts: []string{"oci://ghcr.io/example/shop v1.4.0"}},
 	{behavior: "a deletion deploys nothing", payload: "ghcr.io/package-deleted", ignored: []string{IgnoredAction}},
 
 	{behavior: "every resource counts", payload: "harbor/push-of-several", ignored: []string{IgnoredDigestOnly},
@@ -57,6 +63,18 @@ var registryBehaviors = []struct {
 		refused: ErrorInvalidImage},
 	{behavior: "a deletion deploys nothing", payload: "harbor/delete", ignored: []string{IgnoredRefDeleted}},
 	{behavior: "a pull deploys nothing", payload: "harbor/pull", ignored: []string{IgnoredEvent}},
+	{behavior: "a replicated image counts in its destination", payload: "harbor/replication-of-an-image",
+		images: []string{"edge.example.com/team/shop:1.4.0"}, ignored: []string{IgnoredDigestOnly}},
+	{behavior: "a replicated image without a tag deploys nothing", payload: "harbor/replication-without-tag",
+		ignored: []string{IgnoredDigestOnly}},
+	{behavior: "a replicated chart is not an image", payload: "harbor/replication-of-a-chart",
+		charts: []string{"oci://edge.example.com/team/shop 1.4.0"}},
+	{behavior: "other replicated artifacts are not images", payload: "harbor/replication-of-another-type",
+		ignored: []string{IgnoredNotAnImage}},
+	{behavior: "without a destination there is no guess", payload: "harbor/replication-without-endpoint",
+		refused: ErrorInvalidField},
+	{behavior: "registry_url names the host", payload: "harbor/registry-url",
+		images: []string{"pull.example.com/mirror/team/shop:1.4.0"}},
 	{behavior: "a CloudEvent counts as the default format does", payload: "harbor/cloudevent-push", images: []string{
 		"harbor.example.com/team/shop:1.4.0", "harbor.example.com/team/shop:1.4",
 	}},
@@ -68,6 +86,10 @@ var registryBehaviors = []struct {
 	}},
 	{behavior: "the host comes from docker_url", payload: "quay.io/own-installation",
 		images: []string{"quay.apps.example.com:8443/example/shop:1.4.0"}},
+	{behavior: "registry_url goes before docker_url", payload: "quay.io/registry-url",
+		images: []string{"quay.example.com/example/shop:1.4.0"}},
+	{behavior: "a signature with a prefix is not an image", payload: "quay.io/signature-with-a-prefix",
+		ignored: []string{IgnoredNotAnImage}},
 	{behavior: "the test is not a push", payload: "quay.io/test", ignored: []string{IgnoredPing}},
 	{behavior: "a push of the tags of the test is one", payload: "quay.io/tags-like-those-of-the-test",
 		images: []string{"quay.io/example/shop:latest", "quay.io/example/shop:foo"}},
@@ -89,6 +111,8 @@ var registryBehaviors = []struct {
 	{behavior: "charts are not images", payload: "acr/chart-push", ignored: []string{IgnoredAction}},
 	{behavior: "a push without a tag deploys nothing", payload: "acr/push-without-tag",
 		ignored: []string{IgnoredDigestOnly}},
+	{behavior: "registry_url goes before the host", payload: "acr/registry-url",
+		images: []string{"acr.example.com/team/shop:1.4.0"}},
 	{behavior: "a host has no path", payload: "acr/host-with-a-path", refused: ErrorInvalidImage},
 	{behavior: "a host has no user", payload: "acr/host-with-a-user", refused: ErrorInvalidImage},
 
@@ -102,7 +126,14 @@ var registryBehaviors = []struct {
 	{behavior: "a push of unknown success deploys nothing", payload: "ecr/push-result-missing",
 		ignored: []string{IgnoredAction}},
 	{behavior: "a deletion deploys nothing", payload: "ecr/delete", ignored: []string{IgnoredRefDeleted}},
-	{behavior: "charts are not images", payload: "ecr/push-of-a-chart", ignored: []string{IgnoredNotAnImage}},
+	{behavior: "charts are not images", payload: "ecr/push-of-a-chart",
+		charts: []string{"oci://111122223333.dkr.ecr.eu-central-1.amazonaws.com/team/shop 1.4.0"}},
+	{behavior: "a replicated image counts in its destination", payload: "ecr/replication",
+		images: []string{"111122223333.dkr.ecr.eu-central-1.amazonaws.com/team/shop:1.4.0"}},
+	{behavior: "a replication that failed deploys nothing", payload: "ecr/replication-failed",
+		ignored: []string{IgnoredAction}},
+	{behavior: "registry_url goes before the computed host", payload: "ecr/registry-url",
+		images: []string{"111122223333.dkr-ecr.eu-west-1.on.aws/team/shop:1.4.0"}},
 	{behavior: "an account never names another host", payload: "ecr/account-with-another-host",
 		refused: ErrorInvalidField},
 	{behavior: "a region never names another host", payload: "ecr/region-with-another-host",
@@ -113,7 +144,8 @@ var registryBehaviors = []struct {
 			"registry.example.com:5000/team/shop:1.4.0", "registry.example.com:5000/team/other:2.0.0",
 		}},
 	{behavior: "deletions deploy nothing", payload: "distribution/deletes", ignored: []string{IgnoredRefDeleted}},
-	{behavior: "charts are not images", payload: "distribution/push-of-a-chart", ignored: []string{IgnoredNotAnImage}},
+	{behavior: "charts are not images", payload: "distribution/push-of-a-chart",
+		charts: []string{"oci://registry.example.com:5000/team/shop 1.4.0"}},
 	{behavior: "the host may come from the target", payload: "distribution/host-of-the-url",
 		images: []string{"registry.example.com:5000/team/shop:1.4.0"}},
 	{behavior: "registry_url goes before the host", payload: "distribution/registry-url",
@@ -123,7 +155,8 @@ var registryBehaviors = []struct {
 		images: []string{"zot.example.com:5000/team/shop:1.4.0"}},
 	{behavior: "a digest as the reference is not a tag", payload: "zot/updated-without-tag",
 		ignored: []string{IgnoredDigestOnly}},
-	{behavior: "charts are not images", payload: "zot/updated-chart", ignored: []string{IgnoredNotAnImage}},
+	{behavior: "charts are not images", payload: "zot/updated-chart",
+		charts: []string{"oci://zot.example.com:5000/team/shop 1.4.0"}},
 	{behavior: "without registry_url there is no guess", payload: "zot/registry-url-missing",
 		refused: ErrorInvalidField},
 	{behavior: "a deletion deploys nothing", payload: "zot/deleted", ignored: []string{IgnoredRefDeleted}},
@@ -189,7 +222,18 @@ var registryBehaviors = []struct {
 		ignored: []string{IgnoredEvent}},
 	{behavior: "unpublished is not published", payload: "cloudevents/generic-unpublished",
 		ignored: []string{IgnoredEvent}},
-	{behavior: "charts are not images", payload: "cloudevents/generic-chart", ignored: []string{IgnoredNotAnImage}},
+	{behavior: "charts are not images", payload: "cloudevents/generic-chart",
+		charts: []string{"oci://registry.example.com/team/shop 1.4.0"}},
+	{behavior: "Azure's events count", payload: "cloudevents/azure-image-pushed",
+		images: []string{"example.azurecr.io/team/shop:1.4.0"}},
+	{behavior: "Azure's deletions deploy nothing", payload: "cloudevents/azure-image-deleted",
+		ignored: []string{IgnoredEvent}},
+	{behavior: "Azure's charts are not images", payload: "cloudevents/azure-chart-pushed",
+		ignored: []string{IgnoredEvent}},
+	{behavior: "a tag counts without an odd digest", payload: "cloudevents/digest-odd",
+		images: []string{"registry.example.com/team/shop:1.4.0"}, ignored: []string{IgnoredDigest}},
+	{behavior: "registry_url names the host", payload: "cloudevents/registry-url",
+		images: []string{"registry.example.com/mirror/team/shop:1.4.0"}},
 	{behavior: "data in base64 are read strictly", payload: "cloudevents/data-base64-with-a-name-twice",
 		refused: ErrorMalformedBody},
 }
@@ -209,8 +253,12 @@ func TestRegistries_Decode(t *testing.T) {
 			if reason := errorReason(t, err); reason != tt.refused {
 				t.Errorf("refused for %q, want %q (%v)", reason, tt.refused, err)
 			}
-			var images, ignored []string
+			var images, charts, ignored []string
 			for _, e := range got.Events {
+				if e.Image == nil {
+					charts = append(charts, e.Repository+" "+e.Ref)
+					continue
+				}
 				image := *e.Image
 				image.Digest = ""
 				images = append(images, image.String())
@@ -220,6 +268,9 @@ func TestRegistries_Decode(t *testing.T) {
 			}
 			if diff := cmp.Diff(tt.images, images); diff != "" {
 				t.Errorf("images (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.charts, charts); diff != "" {
+				t.Errorf("charts (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(tt.ignored, ignored); diff != "" {
 				t.Errorf("ignored (-want +got):\n%s", diff)

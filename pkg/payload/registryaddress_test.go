@@ -8,9 +8,11 @@ import (
 	"testing"
 )
 
-// registryURLPayloads are golden payloads of the senders that use registry_url.
+// registryURLPayloads are golden payloads of the registries.
 var registryURLPayloads = []string{
-	"aliyun-acr/full", "distribution/registry-url", "jfrog/pushed-full", "nexus/created-full", "zot/updated-full",
+	"acr/push-full", "aliyun-acr/full", "cloudevents/ecr-full", "distribution/registry-url", "docker.io/full",
+	"ecr/push-full", "gar/insert-full", "ghcr.io/package-full", "harbor/push-full", "jfrog/pushed-full",
+	"nexus/created-full", "quay.io/own-installation", "zot/updated-full",
 }
 
 // A secret after another "?" becomes part of registry_url.
@@ -68,11 +70,15 @@ func TestRegistryURL_SchemePortAndPath(t *testing.T) {
 	}
 }
 
-func TestRegistryURL_IgnoredForOtherSenders(t *testing.T) {
-	in := goldenInput(t, "docker.io/full")
-	in.RegistryURL = "registry.example.com?secret=hunter2"
-	got, err := Decode(in)
-	if err != nil || len(got.Events) != 1 || got.Events[0].Image.String() != "docker.io/example/shop:1.4.0" {
-		t.Errorf("got %+v and %v", got.Events, err)
+func TestRegistryURL_AllRegistries(t *testing.T) {
+	tested := map[string]bool{}
+	for _, payload := range registryURLPayloads {
+		sender, _, _ := strings.Cut(payload, "/")
+		tested[sender] = true
+	}
+	for _, s := range Senders() {
+		if s.Requests == RequestsImages && !tested[s.Name] {
+			t.Errorf("registryURLPayloads has no payload of %s", s.Name)
+		}
 	}
 }

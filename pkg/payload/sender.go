@@ -40,6 +40,9 @@ type Sender struct {
 	// the default secret.
 	SecretFlag bool
 
+	// family is shared by sender types that are one product: each accepts the deliveries of the others, and ignores
+	// them, because a webhook may be subscribed to more events than its endpoint handles.
+	family string
 	// identifying are headers that identify the sender, the content or the delivery, and may be given only once.
 	// Headers that proxies add to any request, such as X-Request-Id, must not be among them.
 	identifying []string
@@ -48,11 +51,14 @@ type Sender struct {
 	// defaultBranch has the paths at which the body may have the default branch of the repository that was pushed to.
 	defaultBranch [][]string
 
-	// sentBy reports whether the event headers name this sender; nil if the sender has no such headers.
-	sentBy func(http.Header) bool
-	// fits reports whether a message without event headers has the shape of this sender's messages. It must be false
-	// for messages that decode would misread.
-	fits func(message) bool
+	// namedBy are the event headers that name this sender; nil if the sender has no such headers.
+	namedBy condition
+	// shape is the form of this sender's bodies, by which messages without event headers are detected. It must not
+	// match messages that decode would misread.
+	shape condition
+	// accepts is the form that suffices if the caller names the sender: with the fields that decode uses, and no
+	// others. It is nil if that is the shape. It, too, must not match messages that decode would misread.
+	accepts condition
 	// decode adds the events and ignored items of a message to the result. Decode validates and completes them.
 	decode func(message, *Decoded) error
 }
@@ -78,19 +84,22 @@ const (
 // senders is the table of sender types. It is read-only. Detection by header and by shape uses the first match, so a
 // sender that also sends another sender's headers or shape comes first.
 var senders = []Sender{
-	gitea, gitLab, bitbucket, bitbucketServer, azureDevOps, ghcr, gitHub, argoCD, kargo, nexus, distribution, zot,
+	gitea, gitLab, bitbucketServer, bitbucket, azureDevOps, ghcr, gitHub, argoCD, kargo, nexus, distribution, zot,
 	harbor, cloudEvents, dockerHub, aliyunACR, quay, acr, ecr, gar, jfrog, generic,
 }
 
-// Senders returns all types of sender, sorted by name.
-func Senders() []Sender {
-	return slices.SortedFunc(slices.Values(senders), func(a, b Sender) int { return strings.Compare(a.Name, b.Name) })
-}
+// sendersByName has the same senders, sorted by name.
+var sendersByName = slices.SortedFunc(slices.Values(senders), func(a, b Sender) int {
+	return strings.Compare(a.Name, b.Name)
+})
 
-// Sources returns the names of all types of sender, sorted.
+// Senders returns all types of sender, sorted by name. The caller must not modify the list.
+func Senders() []Sender { return sendersByName }
+
+// Sources returns a new list of the names of all types of sender, sorted.
 func Sources() []string {
-	var names []string
-	for _, s := range Senders() {
+	names := make([]string, 0, len(sendersByName))
+	for _, s := range sendersByName {
 		names = append(names, s.Name)
 	}
 	return names
@@ -140,37 +149,6 @@ func unionOf(headers []string, of func(Sender) []string) []string {
 		}
 	}
 	return headers
-}
-
-// withHeader matches senders whose deliveries always have one of the headers.
-func withHeader(names ...string) func(http.Header) bool {
-	return func(h http.Header) bool {
-		return slices.ContainsFunc(names, func(name string) bool { return h.Get(name) != "" })
-	}
-}
-
-// SourceFromHeader returns the sender type that the event headers name, or "". Decode uses it too, so a secret selected
-// by it belongs to the sender whose rules are then applied.
-func SourceFromHeader(h http.Header) string {
-	for _, s := range senders {
-		if s.sentBy != nil && s.sentBy(h) {
-			return s.Name
-		}
-	}
-	return ""
-}
-
-// senderByShape returns the first sender whose shape the body has.
-func senderByShape(m message) (Sender, error) {
-	for _, s := range senders {
-		if s.fits(m) {
-			return s, nil
-		}
-	}
-	return Sender{}, refuse(ErrorUnrecognized,
-		"the body matches no known sender: give the source, one of %s, for a more precise error; "+
-			`to ask for a ref yourself, send {"ref": "main"}`,
-		strings.Join(Sources(), ", "))
 }
 
 // maxSourceBytes is slightly more than the length of the longest sender type.

@@ -13,9 +13,7 @@ import (
 var zot = Sender{
 	Name: "zot", Requests: RequestsImages, Expects: "a CloudEvent of zotregistry",
 	Identity: true, Token: true,
-	sentBy: withCloudEventType(zotPrefix),
-	fits:   func(m message) bool { return isStructuredCloudEvent(m, zotPrefix) },
-	decode: decodeZot,
+	namedBy: binaryCloudEvent(zotPrefix), shape: structuredCloudEvent(zotPrefix), decode: decodeZot,
 }
 
 // zotImage contains the used fields of the data of zot's CloudEvents, which are in binary mode:

@@ -7,8 +7,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -229,5 +231,29 @@ func (s *testServer) untilClosed(t *testing.T) {
 			t.Fatal("connections are still accepted")
 		case <-time.After(time.Millisecond):
 		}
+	}
+}
+
+// A client that sends directly may wait for it before it sends the body.
+func TestServer_SendsContinue(t *testing.T) {
+	server := startServer(t, ServerConfig{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		_, _ = io.Copy(io.Discard, req.Body)
+		w.WriteHeader(http.StatusAccepted)
+	})})
+	continued := false
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got100Continue: func() { continued = true }})
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+server.address, strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Expect", "100-continue")
+	client := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute, DisableKeepAlives: true}}
+	response, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusAccepted || !continued {
+		t.Errorf("got %d, 100 Continue: %t", response.StatusCode, continued)
 	}
 }

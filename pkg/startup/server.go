@@ -25,11 +25,12 @@ import (
 type server struct {
 	serving *genericoptions.SecureServingOptions
 
-	mu         sync.Mutex
-	listener   *handoffListener
-	stopCh     chan struct{}
-	stoppedCh  <-chan struct{}
-	handedOver bool
+	mu       sync.Mutex
+	listener *handoffListener
+	stopCh   chan struct{}
+	// stoppedCh is closed once no request is served, listenerStoppedCh once the listener is no longer used.
+	stoppedCh, listenerStoppedCh <-chan struct{}
+	handedOver                   bool
 }
 
 // listen binds the port for the life of the process, so that early connections are not refused.
@@ -57,7 +58,7 @@ func (s *server) start() {
 	if err == nil {
 		const drain = 5 * time.Second
 		s.stopCh = make(chan struct{})
-		s.stoppedCh, _, err = info.Serve(http.HandlerFunc(serveUnavailable), drain, s.stopCh)
+		s.stoppedCh, s.listenerStoppedCh, err = info.Serve(http.HandlerFunc(serveUnavailable), drain, s.stopCh)
 	}
 	if err != nil {
 		klog.ErrorS(err, "Could not serve while starting")
@@ -76,6 +77,7 @@ func (s *server) handOver() {
 	close(s.stopCh)
 	if s.stoppedCh != nil {
 		<-s.stoppedCh
+		<-s.listenerStoppedCh
 	}
 	s.listener.reset()
 }
@@ -101,7 +103,7 @@ func (l *handoffListener) Close() error {
 	return l.SetDeadline(time.Unix(1, 0)) // in the past
 }
 
-// reset lets the next server accept. No Accept call may be pending.
+// reset lets the next server accept. No call of Accept or Close may be pending or follow.
 func (l *handoffListener) reset() { _ = l.SetDeadline(time.Time{}) }
 
 func serveUnavailable(w http.ResponseWriter, req *http.Request) {

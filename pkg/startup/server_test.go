@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"testing"
+	"time"
 
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
@@ -17,22 +18,7 @@ import (
 
 // A client that connects between two servers waits for the next one.
 func TestStartupServer_HoldsPortUntilHandoff(t *testing.T) {
-	port, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer port.Close()
-	serving := genericoptions.NewSecureServingOptions()
-	serving.BindPort, serving.Listener = 0, port
-	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey("localhost", nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	serving.ServerCert.GeneratedCert, err = dynamiccertificates.NewStaticCertKeyContent("test", certPEM, keyPEM)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &server{serving: serving}
+	h, port := newTestServer(t)
 
 	h.start()
 	h.start() // a no-op
@@ -58,6 +44,27 @@ func TestStartupServer_HoldsPortUntilHandoff(t *testing.T) {
 	_ = conn.Close()
 }
 
+// The next server can accept even if the startup server is stopped before it calls Accept.
+func TestStartupServer_HandoffRightAfterStart(t *testing.T) {
+	for range 20 {
+		h, port := newTestServer(t)
+		h.start()
+		h.handOver()
+		if err := port.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		early, err := net.Dial("tcp", port.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := port.Accept()
+		if err != nil {
+			t.Fatalf("the next server could not accept: %v", err)
+		}
+		_, _, _ = conn.Close(), early.Close(), port.Close()
+	}
+}
+
 func TestHandoffListener_CloseEndsAccept(t *testing.T) {
 	port, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -76,6 +83,27 @@ func TestHandoffListener_CloseEndsAccept(t *testing.T) {
 	if err := <-acceptErr; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got error %v, want %v", err, net.ErrClosed)
 	}
+}
+
+// newTestServer returns a server on a new port, and the port's listener, on which the next server accepts.
+func newTestServer(t *testing.T) (*server, *net.TCPListener) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	serving := genericoptions.NewSecureServingOptions()
+	serving.BindPort, serving.Listener = 0, listener
+	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey("localhost", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serving.ServerCert.GeneratedCert, err = dynamiccertificates.NewStaticCertKeyContent("test", certPEM, keyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &server{serving: serving}, listener.(*net.TCPListener)
 }
 
 func get(t *testing.T, client *http.Client, url string) int {

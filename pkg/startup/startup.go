@@ -41,6 +41,8 @@ type Config struct {
 	Client *rest.Config
 	// Etcd configures the embedded etcd; nil runs none.
 	Etcd *etcd.Config
+	// FlushLog writes out the log before the process is replaced.
+	FlushLog func()
 }
 
 // Dependencies are available until the function that is given them returns.
@@ -63,7 +65,7 @@ func Run(ctx context.Context, config Config, serve func(context.Context, Depende
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil: // stopped by a signal during startup
 		return nil //nolint:nilerr // the end that was asked for is no failure
 	case errors.Is(err, etcd.ErrRestartRequired):
-		return reexec(ctx)
+		return reexec(ctx, config.FlushLog)
 	}
 	return err
 }

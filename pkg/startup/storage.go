@@ -98,13 +98,13 @@ func waitForRecovery(ctx context.Context, member *etcd.Server) error {
 
 // reexec replaces this process by a new instance of the program with the same pid, which releases all resources without
 // an exit that a supervisor would see. It returns nil if ctx is done.
-func reexec(ctx context.Context) error {
+func reexec(ctx context.Context, flushLog func()) error {
 	signal.Reset() // nothing handles signals anymore, and all is closed: a signal may terminate the process
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // the end that was asked for is no failure
 	}
 	klog.InfoS("Re-executing to restart the embedded etcd")
-	klog.Flush()
+	flushLog()
 	path, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("could not determine the path of the executable: %w", err)

@@ -103,7 +103,7 @@ func TestStorage_UnavailableKeepsProcessAlive(t *testing.T) {
 func TestStorage_NoRestartDuringShutdown(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := reexec(ctx); err != nil {
+	if err := reexec(ctx, noop); err != nil {
 		t.Error(err)
 	}
 }

@@ -41,6 +41,8 @@ var (
 type Cache struct {
 	kinds  map[postern.TargetKind]*cachedKind
 	images *imageIndex
+	// holds observes the targets that are received.
+	holds *holdList
 	// clock observes the receipts in the objects that are received.
 	clock *Clock
 }
@@ -50,8 +52,8 @@ type cachedKind struct {
 	*resource
 	listWatch *trackedListWatch
 	informer  cache.SharedIndexInformer
-	// mutations adds our own writes to the informer's store, so that consecutive writes to a busy target do not start
-	// from old values.
+	// mutations adds our own writes, and some reads, to the informer's store, so that consecutive writes to a busy
+	// target do not start from old values.
 	mutations cache.MutationCache
 	// indexed reports whether the image index has processed the initial list.
 	indexed cache.InformerSynced
@@ -65,16 +67,19 @@ func NewCache(cfg *rest.Config) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cache{kinds: map[postern.TargetKind]*cachedKind{}, images: &imageIndex{}, clock: NewClock(time.Now)}
+	c := &Cache{
+		kinds: map[postern.TargetKind]*cachedKind{}, images: &imageIndex{}, holds: newHoldList(),
+		clock: NewClock(time.Now),
+	}
 	for kind, client := range clients {
-		if c.kinds[kind], err = newCachedKind(client, c.images, c.clock); err != nil {
+		if c.kinds[kind], err = c.newCachedKind(client); err != nil {
 			return nil, fmt.Errorf("could not make a cache of %s: %w", kind, err)
 		}
 	}
 	return c, nil
 }
 
-func newCachedKind(client client, images *imageIndex, clock *Clock) (*cachedKind, error) {
+func (c *Cache) newCachedKind(client client) (*cachedKind, error) {
 	indexers := cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
 	if target, ok := lookupKind(client.kind); ok {
 		indexers[repositoryIndex] = indexByRepository(target)
@@ -91,7 +96,7 @@ func newCachedKind(client client, images *imageIndex, clock *Clock) (*cachedKind
 			klog.Background(), informer.GetStore(), cache.MutationCacheOptions{}),
 	}
 	if client.imageHandler != nil {
-		registration, err := informer.AddEventHandler(client.imageHandler(images))
+		registration, err := informer.AddEventHandler(client.imageHandler(c.images))
 		if err != nil {
 			return nil, err
 		}
@@ -100,7 +105,8 @@ func newCachedKind(client client, images *imageIndex, clock *Clock) (*cachedKind
 	return k, errors.Join(
 		informer.SetTransform(func(item any) (any, error) {
 			if obj, ok := item.(object); ok {
-				clock.observeObject(obj)
+				c.clock.observeObject(obj)
+				c.holds.observe(client.kind, obj)
 				client.trim(obj)
 			}
 			return item, nil
@@ -191,8 +197,8 @@ func (c *Cache) get(key postern.TargetKey) (object, bool) {
 	return obj, ok
 }
 
-// recordWrite stores the object that a write returned.
-func (c *Cache) recordWrite(kind postern.TargetKind, obj object) {
+// update stores an object as a write or a read has returned it, which the watch may deliver later.
+func (c *Cache) update(kind postern.TargetKind, obj object) {
 	if c != nil {
 		c.kinds[kind].trim(obj)
 		c.kinds[kind].mutations.Mutation(obj)

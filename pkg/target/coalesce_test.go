@@ -55,6 +55,8 @@ func TestCoalesce_NewestOfEachSlot(t *testing.T) {
 		{"pushes to followers are kept",
 			[]Request{ifFollowed(tag("v2")), ifFollowed(tag("v1")), ifFollowed(branch("main"))},
 			[]int{0, 1, 2}, map[int]int{}},
+		{"versions of a chart are kept",
+			[]Request{chartVersion("1.3.0"), chartVersion("1.2.0")}, []int{0, 1}, map[int]int{}},
 		{"images are kept",
 			[]Request{withNginx(event("2", "harbor", 2, 21)), withNginx(event("1", "harbor", 1, 22))},
 			[]int{0, 1}, map[int]int{}},

@@ -96,8 +96,10 @@ func TestWriter_SupersededNamesWritten(t *testing.T) {
 		{Reason: ReasonSuperseded, Message: `"v2" was requested after it and replaces it`},
 		{Previous: "v2", Held: true, Reason: ReasonAlreadyRequested,
 			Message: "it was requested more than once at the same time"},
-		{Changes: []Change{{Field: "stoker.io/requested-ref", Old: "v0", New: "v2"}}, Previous: "v0", Held: true,
-			Reason: ReasonRequested, Message: `stoker.io/requested-ref "v0" → "v2"`},
+		{Changes: []Change{{Field: "stoker.io/requested-ref", Old: "v0", New: "v2"},
+			{Field: "postern.dev/requested-revision", New: "commit-of-v2"}}, Previous: "v0", Held: true,
+			Reason: ReasonRequested, Message: `stoker.io/requested-ref "v0" → "v2"; postern.dev/requested-revision ` +
+				`set to "commit-of-v2"`},
 	}
 	for i := range want {
 		if diff := cmp.Diff(want[i], got[i]); diff != "" || got[i].Err != nil {

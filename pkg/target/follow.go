@@ -64,14 +64,12 @@ func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 	var matches []Match
 	for _, kind := range kinds {
 		key := postern.TargetKey{Kind: kind.resource().kind, Namespace: namespace}
-		found, err := c.kinds[key.Kind].informer.GetIndexer().ByIndex(
-			repositoryIndex, repositoryKey(namespace, r.Repository))
+		found, err := c.fromRepository(key.Kind, namespace, r)
 		if err != nil {
-			return nil, fmt.Errorf("could not look up %s by repository: %w", key.Kind, err)
+			return nil, err
 		}
-		for _, item := range found {
-			obj, _ := item.(object)
-			key.Name = obj.GetName()
+		for name, obj := range found {
+			key.Name = name
 			if followed, problem := kind.follows(obj, r); followed || problem != nil {
 				matches = append(matches, Match{key, problem})
 			}
@@ -81,6 +79,26 @@ func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 		return cmp.Or(cmp.Compare(a.Key.Kind, b.Key.Kind), cmp.Compare(a.Key.Name, b.Key.Name))
 	})
 	return matches, nil
+}
+
+// fromRepository returns the targets of a kind, by name, that name the repository of a request by any of its addresses.
+func (c *Cache) fromRepository(kind postern.TargetKind, namespace string, r Request) (map[string]object, error) {
+	found := map[string]object{}
+	for _, repository := range []string{r.Repository, r.SSHURL} {
+		if repository == "" {
+			continue
+		}
+		items, err := c.kinds[kind].informer.GetIndexer().ByIndex(repositoryIndex, repositoryKey(namespace, repository))
+		if err != nil {
+			return nil, fmt.Errorf("could not look up %s by repository: %w", kind, err)
+		}
+		for _, item := range items {
+			if obj, ok := item.(object); ok {
+				found[obj.GetName()] = obj
+			}
+		}
+	}
+	return found, nil
 }
 
 func (c *Cache) matchImage(namespace, image string) ([]Match, error) {
@@ -131,7 +149,7 @@ type followRule struct {
 // follows reports whether the target tracks the pushed ref, or the owner's constraint allows the pushed tag. The error
 // says why the constraint is invalid.
 func (f followRule) follows(r Request) (bool, error) {
-	if r.mayBeBranch() && tracksBranch(f.tracked, r) {
+	if r.mayBeBranch() && tracksBranch(f.tracked, r) || r.mayBeTag() && tracksTag(f.tracked, r.Ref) {
 		return true, nil
 	}
 	constraint, wanted := f.annotations[AnnotationFollowTags]
@@ -147,7 +165,21 @@ func tracksBranch(tracked string, r Request) bool {
 	if tracked == "" || tracked == "HEAD" {
 		return r.DefaultBranch
 	}
-	return strings.TrimPrefix(tracked, "refs/heads/") == r.Ref
+	return isRef(tracked, r.Ref, postern.RefTypeBranch)
+}
+
+// tracksTag reports whether the tracked ref is the pushed tag, which may have moved.
+func tracksTag(tracked, tag string) bool {
+	return tracked != "HEAD" && isRef(tracked, tag, postern.RefTypeTag)
+}
+
+// isRef reports whether a tracked ref, full or short, is the one of a type with a short name. That may look like a full
+// name: a tag can be named "refs/heads/main".
+func isRef(tracked, short string, t postern.RefType) bool {
+	if strings.HasPrefix(tracked, "refs/") {
+		return tracked == naming.FullRef(short, t)
+	}
+	return tracked == short
 }
 
 // followsTag reports whether a tag meets the constraint and is not older than a held ref that is a version: an old

@@ -5,11 +5,16 @@ package target
 
 import (
 	"cmp"
+	"fmt"
 
 	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
-	"postern.dev/postern/pkg/naming"
+	"postern.dev/postern/pkg/text"
 )
+
+// AnnotationAcceptCommits is set to "true" by the owner of a GatewaySync for which commit ids may be requested. Stoker
+// resolves any commit id, but its agents clone by the name of a branch or tag.
+const AnnotationAcceptCommits = "postern.dev/accept-commits"
 
 // gatewaySyncKind is the kind of Stoker's GatewaySync.
 type gatewaySyncKind struct{}
@@ -38,7 +43,7 @@ func (gatewaySyncKind) follows(obj object, r Request) (bool, error) {
 // gitFollows is follows for the given parts of a GatewaySync. A requested ref overrides the spec: a ref that was
 // requested by name stays although the branch in the spec moves.
 func gitFollows(namespace string, annotations map[string]string, git stokerv1alpha1.GitSpec, r Request) (bool, error) {
-	if !naming.SameRepository(git.Repo, r.Repository) {
+	if !r.isFrom(git.Repo) {
 		return false, nil
 	}
 	requested := annotations[stokerv1alpha1.AnnotationRequestedRef]
@@ -50,15 +55,21 @@ func gitFollows(namespace string, annotations map[string]string, git stokerv1alp
 	}.follows(r)
 }
 
+// decide sets the annotations. A ref that is already requested is requested again if there is news of it: Stoker
+// resolves a branch again only if an annotation changes.
 func (gatewaySyncKind) decide(obj object, r Request, s *planState) decision {
 	sync := obj.(*stokerv1alpha1.GatewaySync)
 	b := newPatchBuilder(sync.Annotations, r, s)
 	const key = stokerv1alpha1.AnnotationRequestedRef
-	requested, present := b.readAnnotations(key)[key]
+	current := b.readAnnotations(key, AnnotationRequestedRevision)
+	requested, present := current[key]
+	if r.Again {
+		return b.requestAgain(key, stokerv1alpha1.AnnotationRequestedAt, false, func() {})
+	}
 	b.previous = cmp.Or(requested, sync.Spec.Git.Ref)
-	if r.Image != nil {
+	if r.Image != nil || r.isChart() {
 		return b.conclude(ReasonNotApplicable, "a GatewaySync follows a git repository, and the request is for an "+
-			"image")
+			"image or a chart")
 	}
 	if r.IfFollowed {
 		annotations := b.readAnnotations(AnnotationFollowTags, key)
@@ -68,15 +79,35 @@ func (gatewaySyncKind) decide(obj object, r Request, s *planState) decision {
 			return b.notFollowed(problem)
 		}
 	}
+	note, refused := b.checkOrigin(gatewaySyncKind{}, sync)
+	switch {
+	case refused != nil:
+		return *refused
+	case r.isCommit() && b.readAnnotations(AnnotationAcceptCommits)[AnnotationAcceptCommits] != "true":
+		return b.conclude(ReasonCommitNotAccepted, fmt.Sprintf("%s is a commit id, which Stoker's agents can't clone: "+
+			"request a branch or tag, or set the annotation %s of the GatewaySync to \"true\"",
+			text.Quote(r.Ref), AnnotationAcceptCommits))
+	case r.isCommit():
+		b.test("/spec/git/repo", orNull(sync.Spec.Git.Repo))
+	}
 	if stale := b.checkStale(slotGit); stale != nil {
 		return *stale
 	}
-	if present && requested == r.Ref {
-		return b.unchanged(key, r.Ref, []string{slotGit})
+	if present && requested == r.Ref && !b.isNews(slotGit, current[AnnotationRequestedRevision]) {
+		return b.unchanged(key, r.Ref, []string{slotGit}, note)
 	}
+	// Stoker removes the annotation once the spec has the ref.
+	b.fields = []heldField{{
+		Name: key, Path: annotationPath(key), Value: r.Ref, Instead: "/spec/git/ref",
+	}}
 	b.annotateChange(key, r.Ref)
-	b.annotate(stokerv1alpha1.AnnotationRequestedAt, r.at())
+	b.annotateChange(AnnotationRequestedRevision, r.Revision)
+	const at = stokerv1alpha1.AnnotationRequestedAt
+	if len(b.changes) == 0 {
+		b.changeTime(at)
+	}
+	b.annotate(at, r.at())
 	b.annotate(stokerv1alpha1.AnnotationRequestedBy, r.Source)
 	b.recordWatermark(slotGit)
-	return b.build()
+	return b.build(note)
 }

@@ -28,16 +28,18 @@ func TestDecideGatewaySync(t *testing.T) {
 		{
 			name: "the first request creates the annotations",
 			want: Result{
-				Changes:  []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"}},
+				Changes: []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"},
+					{Field: "postern.dev/requested-revision", New: "9f1c"}},
 				Previous: "v1.0.0",
 				Held:     true,
 				Reason:   "Requested",
-				Message:  `stoker.io/requested-ref set to "v2.0.0"`,
+				Message:  `stoker.io/requested-ref set to "v2.0.0"; postern.dev/requested-revision set to "9f1c"`,
 			},
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations", "value": null},
 				{"op": "add", "path": "/metadata/annotations", "value": {}},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v2.0.0"},
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "9f1c"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-03-01T12:00:00Z"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-by", "value": "github"}
 			]`,
@@ -46,18 +48,21 @@ func TestDecideGatewaySync(t *testing.T) {
 			name:        "other annotations stay, and ours must still be missing",
 			annotations: map[string]string{"team": "plant"},
 			want: Result{
-				Changes:  []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"}},
+				Changes: []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"},
+					{Field: "postern.dev/requested-revision", New: "9f1c"}},
 				Previous: "v1.0.0",
 				Held:     true,
 				Reason:   "Requested",
-				Message:  `stoker.io/requested-ref set to "v2.0.0"`,
+				Message:  `stoker.io/requested-ref set to "v2.0.0"; postern.dev/requested-revision set to "9f1c"`,
 			},
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": null},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at", "value": null},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-by", "value": null},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v2.0.0"},
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "9f1c"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-03-01T12:00:00Z"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-by", "value": "github"}
 			]`,
@@ -70,19 +75,22 @@ func TestDecideGatewaySync(t *testing.T) {
 				"stoker.io/requested-by":  "github",
 			},
 			want: Result{
-				Changes:  []Change{{Field: "stoker.io/requested-ref", Old: "v1.5.0", New: "v2.0.0"}},
+				Changes: []Change{{Field: "stoker.io/requested-ref", Old: "v1.5.0", New: "v2.0.0"},
+					{Field: "postern.dev/requested-revision", New: "9f1c"}},
 				Previous: "v1.5.0",
 				Held:     true,
 				Reason:   "Requested",
-				Message:  `stoker.io/requested-ref "v1.5.0" → "v2.0.0"`,
+				Message:  `stoker.io/requested-ref "v1.5.0" → "v2.0.0"; postern.dev/requested-revision set to "9f1c"`,
 			},
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v1.5.0"},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at",
 					"value": "2026-02-01T12:00:00Z"},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-by", "value": "github"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v2.0.0"},
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "9f1c"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-03-01T12:00:00Z"}
 			]`,
 		},
@@ -93,29 +101,33 @@ func TestDecideGatewaySync(t *testing.T) {
 				"stoker.io/requested-by": "kargo",
 			},
 			want: Result{
-				Changes:  []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"}},
+				Changes: []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"},
+					{Field: "postern.dev/requested-revision", New: "9f1c"}},
 				Previous: "v1.0.0",
 				Held:     true,
 				Reason:   "Requested",
-				Message:  `stoker.io/requested-ref set to "v2.0.0"`,
+				Message:  `stoker.io/requested-ref set to "v2.0.0"; postern.dev/requested-revision set to "9f1c"`,
 			},
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": null},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at",
 					"value": "2026-02-01T12:00:00Z"},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-by", "value": "kargo"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v2.0.0"},
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "9f1c"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-03-01T12:00:00Z"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-by", "value": "github"}
 			]`,
 		},
 		{
-			name: "the same ref changes nothing, the time included",
+			name: "the same ref and commit change nothing, the time included",
 			annotations: map[string]string{
-				"stoker.io/requested-ref": "v2.0.0",
-				"stoker.io/requested-at":  "2026-02-01T12:00:00Z",
-				"stoker.io/requested-by":  "kargo",
+				"stoker.io/requested-ref":        "v2.0.0",
+				"postern.dev/requested-revision": "9f1c",
+				"stoker.io/requested-at":         "2026-02-01T12:00:00Z",
+				"stoker.io/requested-by":         "kargo",
 			},
 			want: Result{
 				Previous: "v2.0.0",
@@ -135,6 +147,53 @@ func TestDecideGatewaySync(t *testing.T) {
 				t.Errorf("outcome (-want +got):\n%s", diff)
 			}
 			expectPatch(t, test.wantPatch, got.Patch)
+		})
+	}
+}
+
+func TestDecideGatewaySync_HeldRefIsRequestedAgainOnNews(t *testing.T) {
+	held := map[string]string{
+		"stoker.io/requested-ref": "main", "postern.dev/requested-revision": "1111",
+		"stoker.io/requested-at": "2026-02-01T12:00:00Z", "stoker.io/requested-by": "github",
+	}
+	atCommit := func(revision string) Request {
+		return withEvent(event("main", "github", 10, 11), func(e *postern.DeliveryEvent) { e.Revision = revision })
+	}
+	const again = "2026-03-01T12:00:00Z"
+	for name, test := range map[string]struct {
+		request Request
+		change  Change // zero: none
+		// at and revision are held in the end.
+		at, revision string
+	}{
+		"another commit":  {atCommit("2222"), Change{"postern.dev/requested-revision", "1111", "2222"}, again, "2222"},
+		"the same commit": {atCommit("1111"), Change{}, "2026-02-01T12:00:00Z", "1111"},
+		"no commit":       {atCommit(""), Change{}, "2026-02-01T12:00:00Z", "1111"},
+		"the same commit, on purpose": {onPurpose(atCommit("1111")),
+			Change{"stoker.io/requested-at", "2026-02-01T12:00:00Z", again}, again, "1111"},
+		"no commit, on purpose": {onPurpose(atCommit("")),
+			Change{"postern.dev/requested-revision", "1111", ""}, again, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := encode(t, syncOf(held, "v1"))
+			got := decide(t, syncOf(held, "v1"), test.request)
+			var changes []Change
+			if test.change != (Change{}) {
+				changes = []Change{test.change}
+			}
+			if diff := cmp.Diff(changes, got.Changes); diff != "" || !got.Held {
+				t.Errorf("held: %t, changes (-want +got):\n%s", got.Held, diff)
+			}
+			after := mustApply(t, before, got.Patch)
+			annotations := parse(t, postern.TargetGatewaySync, after).GetAnnotations()
+			if annotations["stoker.io/requested-ref"] != "main" || annotations["stoker.io/requested-at"] != test.at ||
+				annotations["postern.dev/requested-revision"] != test.revision {
+				t.Errorf("got %v", annotations)
+			}
+			repeat := decide(t, parse(t, postern.TargetGatewaySync, after), test.request)
+			if len(repeat.Changes) > 0 || len(repeat.Patch) > 0 || !repeat.Held {
+				t.Errorf("the repeat resulted in %+v", repeat)
+			}
 		})
 	}
 }

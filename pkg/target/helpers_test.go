@@ -306,6 +306,12 @@ func (c imageCase) after(t *testing.T, spec string) string {
 		"argocd.argoproj.io/refresh":           "normal",
 		"argocd.argoproj.io/refresh-timestamp": "2026-03-01T12:00:00.0000005Z",
 	})
+	if strings.Contains(spec, "sourceHydrator") {
+		maps.Copy(annotations, map[string]any{
+			"argocd.argoproj.io/hydrate":           "normal",
+			"argocd.argoproj.io/hydrate-timestamp": "2026-03-01T12:00:00.0000005Z",
+		})
+	}
 	return encode(t, object)
 }
 
@@ -629,9 +635,9 @@ func minute(m int) time.Time {
 	return noon.UTC().Truncate(time.Hour).Add(time.Duration(m) * time.Minute)
 }
 
-// event is a request by name for a ref, with the times when it happened and was received.
+// event is a request by name for a ref, which never moves, with the times when it happened and was received.
 func event(ref, by string, happened, received int) Request {
-	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Source: by,
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Revision: "commit-of-" + ref, Source: by,
 		Time: &metav1.MicroTime{Time: minute(happened)}}, At: noon, Received: minute(received)}
 }
 

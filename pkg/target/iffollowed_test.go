@@ -18,6 +18,7 @@ func TestIfFollowed_CheckedAgainWhenWritten(t *testing.T) {
 	got := decide(t, parse(t, postern.TargetGatewaySync, sync), ifFollowed(tag("v2")))
 	expectPatch(t, `[
 		{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": null},
+		{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": null},
 		{"op": "test", "path": "/metadata/annotations/postern.dev~1follow-tags", "value": ">=1"},
 		{"op": "test", "path": "/spec/git/repo", "value": "https://git.acme.io/shop.git"},
 		{"op": "test", "path": "/spec/git/ref", "value": null},
@@ -38,6 +39,7 @@ func TestIfFollowed_CheckedAgainWhenWritten(t *testing.T) {
 		{"op": "test", "path": "/spec/sources", "value": null},
 		{"op": "test", "path": "/spec/source/repoURL", "value": "https://git.acme.io/shop.git"},
 		{"op": "test", "path": "/spec/source/targetRevision", "value": "main"},
+		{"op": "test", "path": "/spec/source/chart", "value": null},
 		{"op": "test", "path": "/metadata/annotations/postern.dev~1update-target-revision", "value": null},
 		{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 		{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": null},

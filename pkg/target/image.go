@@ -4,7 +4,6 @@
 package target
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -55,11 +54,11 @@ func (b *patchBuilder) decideImage(app *argov1alpha1.Application, config imageup
 		return b.unchanged(AnnotationRequestedRef, pushed.String(), slots, notes...)
 	}
 
-	b.setRequest(pushed.String(), "", slots...)
+	b.setRequest(app, pushed.String(), "", slots...)
 	for _, o := range plan.Overrides {
 		b.applyOverride(o)
 	}
-	d := b.build(notes...)
+	d := b.build(append(notes, managerNote(app, len(plan.Overrides) > 0))...)
 	d.Reason = overall.Reason
 	return d
 }
@@ -81,17 +80,24 @@ func (b *patchBuilder) dropStaleImages(
 	if count == 0 {
 		return config, b.checkStale(slotImage)
 	}
-	config.Images = slices.DeleteFunc(slices.Clone(config.Images), func(image imageupdate.ImageConfig) bool {
-		if !matches(image) || ordersByVersion(image) {
-			return false
+	var images []imageupdate.ImageConfig
+	others := slices.Clip(config.Others)
+	for _, image := range config.Images {
+		var outdated *decision
+		if matches(image) && !ordersByVersion(image) {
+			outdated = b.checkStale(imageSlot(image.Slot()))
+			if outdated == nil && count == 1 && b.supersededByHeld(imageNameSlot(b.request.Image.Name())) {
+				outdated = b.superseded(heldLaterMessage)
+			}
 		}
-		outdated := b.checkStale(imageSlot(image.Slot()))
-		if outdated == nil && count == 1 && b.supersededByHeld(imageNameSlot(b.request.Image.Name())) {
-			outdated = b.superseded(heldLaterMessage)
+		if outdated != nil {
+			stale = outdated
+			others = append(others, image)
+		} else {
+			images = append(images, image)
 		}
-		stale = cmp.Or(outdated, stale)
-		return outdated != nil
-	})
+	}
+	config.Images, config.Others = images, others
 	return config, stale
 }
 
@@ -120,7 +126,7 @@ func imageSlots(plan imageupdate.Plan) []string {
 	}
 	var slots []string
 	for _, decision := range plan.Decisions {
-		if rankOf(decision) > rankUnwanted {
+		if rankOf(decision) >= rankHeld {
 			slots = append(slots, imageSlot(decision.Slot))
 		}
 	}
@@ -143,6 +149,7 @@ type rank int
 
 const (
 	rankUnwanted rank = iota
+	rankInvalid       // unwanted, and the owner should know why
 	rankHeld          // the Application already runs the image
 	rankWanted        // something is written, if only annotations
 	rankUpdated
@@ -156,6 +163,8 @@ func rankOf(decision imageupdate.Decision) rank {
 		return rankWanted
 	case decision.Reason == imageupdate.ReasonUpToDate, decision.Reason == imageupdate.ReasonSameVersion:
 		return rankHeld
+	case decision.Reason == imageupdate.ReasonInvalidConfiguration:
+		return rankInvalid
 	}
 	return rankUnwanted
 }
@@ -195,6 +204,8 @@ func (b *patchBuilder) applyOverride(o imageupdate.Override) {
 		}
 	}
 	for _, entry := range o.Changes {
+		b.fields = append(b.fields,
+			heldField{Name: o.Field(), Path: o.Path(), Value: decoded(entry.New), IsList: true})
 		if change := (Change{o.Field(), describe(entry.Old), describe(entry.New)}); change.Old != change.New {
 			b.changes = append(b.changes, change)
 		}
@@ -265,7 +276,7 @@ func (b *patchBuilder) testStatus(path string, value any, app *argov1alpha1.Appl
 // testConfiguration makes the decision depend on the values from which the configuration of one image was read.
 func (b *patchBuilder) testConfiguration(labels map[string]string, config imageupdate.Config) {
 	b.readAnnotations(config.Annotations...)
-	for _, image := range config.Images {
+	for _, image := range slices.Concat(config.Images, config.Others) {
 		b.readAnnotations(image.Annotations...)
 	}
 	if config.Labels {

@@ -187,7 +187,7 @@ func TestDecideImage_NotForGatewaySync(t *testing.T) {
 	got := decide(t, parse(t, postern.TargetGatewaySync, plantAt("v1")),
 		Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26"), Source: "harbor"}, At: noon})
 	want := decision{Result: Result{Previous: "v1", Reason: "NotApplicable",
-		Message: "a GatewaySync follows a git repository, and the request is for an image"}}
+		Message: "a GatewaySync follows a git repository, and the request is for an image or a chart"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

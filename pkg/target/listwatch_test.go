@@ -91,9 +91,9 @@ func TestListWatch_ReconnectMissesNoTarget(t *testing.T) {
 	}
 	api.serve(applications, unavailable)
 	api.CloseClientConnections()
-	eventually(t, "the watch has ended", func() bool {
+	eventually(t, "the next watch was refused", func() bool {
 		_, err := cache.Matches("demo", main)
-		return IsTransient(err)
+		return IsTransient(err) && !errors.Is(err, errReconnecting)
 	})
 	api.serve(applications, &answer{text: `{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
 		"metadata": {"namespace": "demo", "name": "new", "resourceVersion": "7"}, "spec": {"source": {"repoURL": "` +

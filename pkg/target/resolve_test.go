@@ -18,7 +18,7 @@ func TestResolve_ReadsTargetForNextWrite(t *testing.T) {
 	deliver := func(when string, meanwhile func(), want string, wantRequests ...string) {
 		t.Helper()
 		before, _ := api.seen()
-		if err := writer.Resolve(t.Context(), plant); err != nil {
+		if err := writer.Resolve(t.Context(), plant, false); err != nil {
 			t.Fatalf("%s: %v", when, err)
 		}
 		meanwhile()
@@ -53,7 +53,7 @@ func TestResolve_AsksAgainForEachDelivery(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	writer, _ := newTestWriter(t, api, nil)
 	for range 2 {
-		if err := writer.Resolve(t.Context(), plant); err != nil {
+		if err := writer.Resolve(t.Context(), plant, false); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
+	"postern.dev/postern/pkg/naming"
 )
 
 // kinds are the kinds of target.
@@ -47,6 +48,8 @@ type resource struct {
 	annotations []string
 	// labels is set if decisions read the labels.
 	labels bool
+	// owners is the kind of owner that decisions read; empty if none.
+	owners string
 	// imageHandler keeps the image index current. It is nil if ImageUpdater objects do not configure the kind.
 	imageHandler func(*imageIndex) cache.ResourceEventHandler
 }
@@ -105,6 +108,13 @@ func (r *resource) trim(obj object) {
 	if r.labels {
 		kept.Labels = meta.Labels
 	}
+	for _, owner := range meta.OwnerReferences {
+		if r.owners != "" && owner.Kind == r.owners {
+			kept.OwnerReferences = append(kept.OwnerReferences, metav1.OwnerReference{
+				APIVersion: owner.APIVersion, Kind: owner.Kind, Name: owner.Name,
+			})
+		}
+	}
 	if meta.Annotations != nil { // a decision depends on whether there is a map
 		kept.Annotations = map[string]string{}
 	}
@@ -141,11 +151,35 @@ type Request struct {
 	Since time.Time
 	// Override is set to write an event again on purpose, no matter how old it is.
 	Override bool
+	// Again is set for a repeat of a request that was written: if the target still holds it, its consumer is asked to
+	// look again. Nothing else is written.
+	Again bool
+	// OnTakenBack is called, at most once, if another client takes the request back soon after it was written. It must
+	// not block. It may be nil.
+	OnTakenBack func(TakenBack)
 }
 
 // mayBeBranch and mayBeTag report whether the ref may be of that type. Both are true if the type is unknown.
 func (r Request) mayBeBranch() bool { return r.RefType == postern.RefTypeBranch || r.RefType == "" }
 func (r Request) mayBeTag() bool    { return r.RefType == postern.RefTypeTag || r.RefType == "" }
+
+// isFrom reports whether the request is for a ref of a repository, by any of its addresses.
+func (r Request) isFrom(repository string) bool {
+	return naming.SameRepository(repository, r.Repository) ||
+		r.SSHURL != "" && naming.SameRepository(repository, r.SSHURL)
+}
+
+// isCommit reports whether the ref is a commit id. A ref of unknown type that looks like one is used as one.
+func (r Request) isCommit() bool {
+	return r.RefType == postern.RefTypeCommit || r.RefType == "" && naming.IsCommitID(r.Ref)
+}
+
+// isChart reports whether the request is for a version of a chart in an OCI registry. Only targets that follow that
+// chart take it, even if they are named.
+func (r Request) isChart() bool { return strings.HasPrefix(r.Repository, naming.OCIScheme) }
+
+// onlyIfFollowed reports whether the request is written only if the target follows it.
+func (r Request) onlyIfFollowed() bool { return r.IfFollowed || r.isChart() }
 
 // image returns the requested image.
 func (r Request) image() imageupdate.Image {
@@ -177,6 +211,9 @@ const (
 	ReasonAlreadyRequested = "AlreadyRequested"
 	// ReasonNotApplicable: a target of this kind can't hold the request.
 	ReasonNotApplicable = "NotApplicable"
+	// ReasonCommitNotAccepted: the request is for a commit id, which the target can't use, or which its owner does not
+	// accept.
+	ReasonCommitNotAccepted = "CommitNotAccepted"
 	// ReasonNotFollowed: the request did not name the target, and the target does not follow it.
 	ReasonNotFollowed = "NotFollowed"
 	// ReasonSuperseded: a newer request was, or is, written to the target.
@@ -189,7 +226,7 @@ type Result struct {
 	// if the target does not exist, and IsTransient if a retry may succeed.
 	Err error
 	// Changes are the changed fields that contain the request. Fields about it (when, by whom, the refresh) are not
-	// listed.
+	// listed, except the time of a request that changes nothing else.
 	Changes []Change
 	// Previous is the ref that was in effect before, as far as the target shows it.
 	Previous string

@@ -42,11 +42,17 @@ type watermark struct {
 	After time.Time `json:"after,omitzero"`
 	// Received is when Postern received the event, by its Clock.
 	Received time.Time `json:"received"`
+	// Commit is the commit that the status of an Application should show because of the event; see refresher. It is
+	// empty if no source tracks the ref, and in the watermarkCache.
+	Commit string `json:"commit,omitempty"`
 }
 
 func (r Request) watermark() watermark {
 	return watermark{By: r.Source, Time: r.EventTime().UTC(), Received: r.Received.UTC()}
 }
+
+// isOf reports whether a watermark is of the request.
+func (r Request) isOf(m watermark) bool { return m.By == r.Source && m.Received.Equal(r.Received) }
 
 // comparableWith reports whether the sender's times order two events.
 func (m watermark) comparableWith(other watermark) bool {
@@ -83,6 +89,18 @@ func (m watermark) followedBy(r Request) watermark {
 		next.Time = latest // the override does not admit events from in between
 	}
 	return next
+}
+
+// precededBy adds the time of a request that was received earlier and is noted later.
+func (m *watermark) precededBy(r Request) {
+	before := r.watermark()
+	switch {
+	case before.By != m.By:
+	case m.Time.IsZero() && before.Time.After(m.After):
+		m.After = before.Time
+	case !m.Time.IsZero() && before.Time.After(m.Time): // m was delivered again on purpose
+		m.Time = before.Time
+	}
 }
 
 // watermarkSet is the content of AnnotationEventTime, by slot.
@@ -138,9 +156,9 @@ func (b *patchBuilder) checkStale(slot string) *decision {
 	if b.request.orderedByVersion() {
 		return nil
 	}
-	last, known := b.watermarks(b.annotations)[slot]
+	last, known := b.last(slot)
 	switch {
-	case known && b.request.Retry && last.By == b.request.Source && last.Received.Equal(b.request.Received):
+	case b.request.Retry && b.isRecorded(slot):
 		d := b.conclude(ReasonAlreadyRequested, "it was written before") // although its result was lost
 		d.Held = true
 		return &d
@@ -156,8 +174,23 @@ func (b *patchBuilder) checkStale(slot string) *decision {
 	return nil
 }
 
-// heldLaterMessage is the message of a request that a later request, which changed nothing, supersedes.
-const heldLaterMessage = "the target already holds a request that was received later"
+// last returns the last event in a slot: as the target records it or, if its annotations are reset, as this process
+// remembers it.
+func (b *patchBuilder) last(slot string) (m watermark, known bool) {
+	if m, known = b.watermarks(b.annotations)[slot]; !known && b.isReset {
+		m, known = b.held[slotKey(slot)]
+	}
+	return m, known
+}
+
+// isRecorded reports whether the request is the last one that the target records in a slot.
+func (b *patchBuilder) isRecorded(slot string) bool {
+	last, known := b.watermarks(b.annotations)[slot]
+	return known && b.request.isOf(last)
+}
+
+// heldLaterMessage is the message of a request that a later request, which the target does not record, supersedes.
+const heldLaterMessage = "the target already holds a later request"
 
 // checkStaleAcrossSlots is checkStale for a target that has one place for the git refs of all repositories, by the
 // watermarks of other slots. Only requests received before these are superseded, unless they happened after.
@@ -194,12 +227,12 @@ func (b *patchBuilder) supersededBy(m watermark) bool {
 	return b.receivedBefore(m)
 }
 
-// supersededByHeld reports whether the target held, in a slot, a request that was received after this one and
-// supersedes it. Only requests received before it are superseded, so that after the owner removes AnnotationEventTime
-// the next event is written.
+// supersededByHeld reports whether the target held, in a slot, a request that supersedes this one. Only requests
+// received before it are superseded, so that after the owner removes AnnotationEventTime the next event is written,
+// unless a controller resets the annotations.
 func (b *patchBuilder) supersededByHeld(slot string) bool {
 	m, known := b.held[slotKey(slot)]
-	return known && b.receivedBefore(m) && b.supersededBy(m)
+	return known && (b.isReset || b.receivedBefore(m)) && b.supersededBy(m)
 }
 
 // recordWatermark records the request in some slots, with the other annotations.
@@ -210,7 +243,14 @@ func (b *patchBuilder) recordWatermark(slots ...string) {
 	}
 	ws := maps.Clone(b.watermarks(b.annotations))
 	for _, slot := range slots {
+		if m, known := b.last(slot); known {
+			ws[slot] = m
+		}
 		ws.record(slot, b.request)
+		if m, kept := ws[slot]; kept {
+			m.Commit = b.awaited
+			ws[slot] = m
+		}
 	}
 	b.annotate(AnnotationEventTime, ws.String())
 }
@@ -221,19 +261,29 @@ func (b *patchBuilder) recordWatermark(slots ...string) {
 func (b *patchBuilder) withWatermark(d decision, key string, slots []string) decision {
 	d.Slots = slots
 	ws := b.watermarks(b.annotations)
-	slots = slices.DeleteFunc(slices.Clone(slots), func(slot string) bool {
+	isLater := func(slot string) bool {
 		last, recorded := ws[slot]
-		if late, known := last.happenedLater(b.request); known {
-			return !recorded || late
+		if !recorded {
+			return false
 		}
-		return !recorded || !b.shared || !last.Received.Before(b.request.Received)
-	})
-	if len(slots) == 0 {
+		if late, known := last.happenedLater(b.request); known {
+			return !late
+		}
+		return b.shared && last.Received.Before(b.request.Received)
+	}
+	var later []string
+	for _, slot := range slots {
+		if isLater(slot) {
+			later = append(later, slot)
+		}
+	}
+	if len(later) == 0 {
 		return d
 	}
 	noted := newPatchBuilder(b.annotations, b.request, b.planState)
+	noted.awaited = b.awaited
 	noted.testAnnotation(key)
-	noted.recordWatermark(slots...)
+	noted.recordWatermark(later...)
 	d.Patch = append(noted.tests, noted.edits...)
 	return d
 }

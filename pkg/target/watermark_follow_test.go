@@ -19,6 +19,11 @@ var followers = map[postern.TargetKind]string{
 		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "main"}}}`,
 }
 
+// atCommit returns a request that names a commit.
+func atCommit(r Request) Request {
+	return withEvent(r, func(e *postern.DeliveryEvent) { e.Revision = commit1 })
+}
+
 func TestWatermark_FollowedTagsByVersion(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -32,7 +37,7 @@ func TestWatermark_FollowedTagsByVersion(t *testing.T) {
 			[]string{ReasonRequested, ReasonNotFollowed}, "v2"},
 		{"the higher one is retried", []Request{pushed(tag("v1"), 10, 11), again(pushed(tag("v2"), 9, 8))},
 			[]string{ReasonRequested, ReasonRequested}, "v2"},
-		{"the same one", []Request{pushed(tag("v1"), 10, 11), pushed(tag("v1"), 9, 8)},
+		{"the same one", []Request{pushed(atCommit(tag("v1")), 10, 11), pushed(atCommit(tag("v1")), 9, 8)},
 			[]string{ReasonRequested, ReasonAlreadyRequested}, "v1"},
 		{"a tag that was requested by name is", []Request{pushed(tag("v1"), 10, 11), event("v2", "github", 9, 12)},
 			[]string{ReasonRequested, ReasonSuperseded}, "v1"},

@@ -80,10 +80,11 @@ func TestWatermark_ImagesByTimeOrVersion(t *testing.T) {
 			[]string{imageupdate.ReasonNewestBuild, imageupdate.ReasonUpToDate, superseded}, "[nginx:b]"},
 		{"an older digest", "digest", []push{{"nginx:latest@" + digestB, 20, 21, false},
 			{"nginx:latest@" + digestA, 10, 22, false}},
-			[]string{imageupdate.ReasonNewDigest, superseded}, "[nginx:latest@" + digestB + "]"},
+			[]string{imageupdate.ReasonNothingToCompare, superseded}, "[nginx:latest@" + digestB + "]"},
 		{"a newer digest", "digest", []push{{"nginx:latest@" + digestA, 10, 11, false},
 			{"nginx:latest@" + digestB, 20, 22, false}},
-			[]string{imageupdate.ReasonNewDigest, imageupdate.ReasonNewDigest}, "[nginx:latest@" + digestB + "]"},
+			[]string{imageupdate.ReasonNothingToCompare, imageupdate.ReasonNewDigest},
+			"[nginx:latest@" + digestB + "]"},
 	} {
 		t.Run(test.strategy+"/"+test.name, func(t *testing.T) {
 			document, reasons := strategyCase(test.strategy).document(t), []string(nil)

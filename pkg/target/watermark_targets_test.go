@@ -117,7 +117,7 @@ func TestWatermark_LaterEventForSameRefNotesTime(t *testing.T) {
 	for name, target := range orderedTargets {
 		after, _ := oneByOne(t, target.kind, target.document, event("v1", "github", 10, 11))
 		newer := event("v1", "github", 20, 21)
-		newer.At = noon.Add(time.Hour)
+		newer.At = noon.Add(time.Second)
 		decision := decide(t, parse(t, target.kind, after), newer)
 		key := map[postern.TargetKind]string{postern.TargetGatewaySync: "stoker.io~1requested-ref",
 			postern.TargetApplication: "postern.dev~1requested-ref"}[target.kind]
@@ -142,7 +142,8 @@ func TestWatermark_LaterEventForSameRefNotesTime(t *testing.T) {
 // No time is recorded for a ref that was written without one.
 func TestWatermark_NoTimeWithoutAnnotation(t *testing.T) {
 	for name, target := range orderedTargets {
-		untimed := Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1", Source: "github"}, At: noon}
+		untimed := Request{DeliveryEvent: &postern.DeliveryEvent{
+			Ref: "v1", Revision: "commit-of-v1", Source: "github"}, At: noon}
 		after, _ := oneByOne(t, target.kind, target.document, untimed)
 		if got := decide(t, parse(t, target.kind, after), event("v1", "github", 20, 21)); got.Patch != nil ||
 			got.Reason != ReasonAlreadyRequested {

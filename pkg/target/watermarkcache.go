@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// maxCachedTargets bounds the slots of all targets in the cache. They take at most about 27 MiB: 430 bytes for the
+	// maxCachedTargets bounds the slots of all targets in the cache. They take at most about 28 MiB: 450 bytes for the
 	// first slot of a target, and less for further ones.
 	maxCachedTargets = 65536
 	// maxSlotBytes bounds the name of a slot in the cache: a payload may name any repository.
@@ -110,7 +110,9 @@ func (m *mark) note(r Request, slots []string) {
 		case at < 0:
 			m.kept = append(m.kept, markedSlot{slot, r.watermark()})
 		case m.kept[at].Received.Before(r.Received):
-			m.kept[at].watermark = r.watermark()
+			m.kept[at].watermark = m.kept[at].followedBy(r)
+		default:
+			m.kept[at].precededBy(r)
 		}
 		if len(m.kept) > maxSlots {
 			oldest := slices.MinFunc(m.kept, compareSlots)

@@ -43,6 +43,7 @@ type Writer struct {
 
 	clients    map[postern.TargetKind]client
 	cache      *Cache
+	holds      *holdList // nil without a cache
 	clock      *Clock
 	watermarks *watermarkCache
 	updaters   *updaterLister
@@ -76,7 +77,7 @@ func NewWriter(cfg *rest.Config, cache *Cache) (*Writer, error) {
 		sleep:   sleep,
 	}
 	if cache != nil {
-		w.clock = cache.clock
+		w.clock, w.holds = cache.clock, cache.holds
 	}
 	w.batcher = newBatcher(w.writeBatch)
 	return w, nil
@@ -102,18 +103,23 @@ func (w *Writer) RecordHeld(key postern.TargetKey, requests ...Request) {
 	}
 }
 
-// Resolve checks that a target exists. It returns the same errors as Write. An object that it has to read is kept for
-// the next Write, which then does not read it again.
-func (w *Writer) Resolve(ctx context.Context, key postern.TargetKey) error {
+// Resolve checks that a target exists. It returns the same errors as Write. If live is set it reads the object from the
+// API server even if it is cached. An object that it reads is kept for Choose and the next Write, which then do not
+// read it again.
+func (w *Writer) Resolve(ctx context.Context, key postern.TargetKey, live bool) error {
 	kind, ok := lookupKind(key.Kind)
 	if !ok {
 		return fmt.Errorf("could not find %s: a ref cannot be written to this kind", key)
 	}
-	if _, ok := w.cache.get(key); ok {
+	_, cached := w.cache.get(key)
+	if cached && !live {
 		return nil
 	}
 	obj, _, err := w.read(ctx, key)
 	switch {
+	case err == nil && cached:
+		w.cache.update(key.Kind, obj)
+		return nil
 	case err == nil:
 		kind.resource().trim(obj)
 		w.resolved.Add(key, obj, resolvedTTL)
@@ -133,13 +139,18 @@ func (w *Writer) read(ctx context.Context, key postern.TargetKey) (object, []byt
 	return obj, document, err
 }
 
-// cached returns a target from the cache, or as Resolve has read it.
+// cached returns a target from the cache, or once as Resolve has read it.
 func (w *Writer) cached(key postern.TargetKey) (object, bool) {
-	resolved, _ := w.resolved.Get(key)
-	w.resolved.Remove(key)
+	defer w.resolved.Remove(key)
+	return w.peek(key)
+}
+
+// peek returns a target from the cache, or as Resolve has read it.
+func (w *Writer) peek(key postern.TargetKey) (object, bool) {
 	if obj, ok := w.cache.get(key); ok {
 		return obj, true
 	}
+	resolved, _ := w.resolved.Get(key)
 	obj, ok := resolved.(object)
 	return obj, ok
 }
@@ -225,7 +236,15 @@ func (a *writeAttempt) try(ctx context.Context) ([]Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("could not encode the patch: %w", err)
 	}
+	var begun []*hold
+	if !a.dryRun {
+		begun = a.holds.begin(a.key, a.requests, plan.decisions)
+	}
 	written, err := a.clients[a.key.Kind].patch(ctx, a.key, patch, a.dryRun)
+	if err != nil {
+		written = nil
+	}
+	a.holds.end(begun, written)
 	switch {
 	case err == nil:
 		return a.finish(plan, written), nil
@@ -261,7 +280,7 @@ func (a *writeAttempt) finish(p plan, written object) []Result {
 		results[i] = d.Result
 	}
 	if written != nil && !a.dryRun {
-		a.cache.recordWrite(a.key.Kind, written)
+		a.cache.update(a.key.Kind, written)
 	}
 	return results
 }

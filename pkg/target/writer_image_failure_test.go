@@ -62,7 +62,7 @@ func TestWriter_NeverWritesImageUpdater(t *testing.T) {
 		err.Error() != "could not write ImageUpdater demo/images: a ref cannot be written to this kind" {
 		t.Errorf("Write: got %v", err)
 	}
-	if err := writer.Resolve(t.Context(), key); err == nil {
+	if err := writer.Resolve(t.Context(), key, false); err == nil {
 		t.Error("Resolve: got no error")
 	}
 	if version := APIVersion(key.Kind); version != "" {

@@ -35,12 +35,39 @@ func TestArgoCDTemplate_AnnotationOrRevision(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			app := map[string]any{
 				"metadata": map[string]any{"name": "web", "annotations": test.annotations},
+				"spec":     map[string]any{"source": map[string]any{"repoURL": "https://github.com/example/web.git"}},
 				"status":   map[string]any{"sync": map[string]any{"revision": commit}},
 			}
 			if diff := cmp.Diff(test.want, decode(t, argoCDBody(t, app))); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestArgoCDTemplate_CommitOfEachSource(t *testing.T) {
+	const other = "2e6d80b2d1c5bf5b6c74a1e7e5c9b1f9c7a5d3e2"
+	body := argoCDBody(t, map[string]any{
+		"metadata": map[string]any{"name": "web", "annotations": map[string]any{}},
+		"spec": map[string]any{"sources": []any{
+			map[string]any{"repoURL": "https://github.com/example/web.git"},
+			map[string]any{"repoURL": "https://github.com/example/values.git"},
+		}},
+		"status": map[string]any{"sync": map[string]any{"revisions": []any{commit, other}}},
+	})
+	decoded, err := payload.Decode(payload.Input{Body: body})
+	if err != nil {
+		t.Fatal(err)
+	}
+	requested := map[string]string{}
+	for _, e := range decoded.Events {
+		requested[e.Repository] = e.Ref
+	}
+	want := map[string]string{
+		"https://github.com/example/web.git": commit, "https://github.com/example/values.git": other,
+	}
+	if diff := cmp.Diff(want, requested); diff != "" {
+		t.Errorf("commits by repository (-want +got):\n%s", diff)
 	}
 }
 

@@ -14,98 +14,89 @@ import (
 type bench struct {
 	settings
 	report *report
+	// hasPerf reports whether perf can count instructions here.
+	hasPerf bool
 }
 
 // measurement produces one or more figures. Exactly one of its functions is set.
 type measurement struct {
 	name      string
 	inProcess func(*bench, context.Context) error
+	// inCluster measures in a control plane with Postern and objects of each kind. Consecutive measurements with the
+	// same number of objects share it.
 	inCluster func(*bench, context.Context, *cluster) error
-	// alone measures with a cluster of its own, in which Postern is not started yet.
-	alone func(*bench, context.Context, *cluster) error
+	objects   int
+	// onRequest measurements take long, and are made only if -only is set.
+	onRequest bool
 }
 
 // measurements returns the measurements in order: first those that keep the machine busy with compiling, and the start
-// before there are many deliveries.
-func measurements() []measurement {
+// before there are many deliveries. Those that leave Postern with other flags or many records come last.
+func measurements(s settings) []measurement {
 	return []measurement{
 		{name: "micro", inProcess: (*bench).measureMicro},
 		{name: "matching", inProcess: (*bench).measureMatching},
-		{name: "start", inCluster: (*bench).measureStart},
-		{name: "latency", inCluster: (*bench).measureLatency},
-		{name: "throughput", inCluster: (*bench).measureThroughput},
-		{name: "one-target", inCluster: (*bench).measureOneTarget},
-		{name: "memory", alone: (*bench).measureMemory},
+		{name: "start", inCluster: (*bench).measureStart, objects: fewObjects},
+		{name: "latency", inCluster: (*bench).measureLatency, objects: fewObjects},
+		{name: "throughput", inCluster: (*bench).measureThroughput, objects: fewObjects},
+		{name: "one-target", inCluster: (*bench).measureOneTarget, objects: fewObjects},
+		{name: "receiver", inCluster: (*bench).measureReceiver, objects: fewObjects},
+		{name: "idle", inCluster: (*bench).measureIdle, objects: s.objects},
+		{name: "memory", inCluster: (*bench).measureMemory, objects: s.objects},
+		{name: "wide", inCluster: (*bench).measureWide, objects: s.objects, onRequest: true},
+		{name: "long", inCluster: (*bench).measureLong, onRequest: true},
 	}
 }
 
 func figureNames() string {
 	var names []string
-	for _, m := range measurements() {
+	for _, m := range measurements(settings{}) {
 		names = append(names, m.name)
 	}
 	return strings.Join(names, ", ")
 }
 
+// wants reports whether the flags select a measurement.
+func (s settings) wants(m measurement) bool {
+	return s.only.MatchString(m.name) && (!m.onRequest || s.only.String() != "")
+}
+
 func (b *bench) measure(ctx context.Context) (err error) {
-	var shared *cluster
+	var c *cluster
 	defer func() {
-		if shared != nil {
-			err = errors.Join(err, shared.stop(context.WithoutCancel(ctx)))
+		if c != nil {
+			err = errors.Join(err, c.stop(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, m := range measurements() {
-		if !b.only.MatchString(m.name) {
+	for _, m := range measurements(b.settings) {
+		if !b.wants(m) {
 			continue
 		}
-		if m.inCluster != nil && shared == nil {
-			if shared, err = b.startShared(ctx); err != nil {
-				return err
-			}
+		if m.inProcess != nil {
+			err = m.inProcess(b, ctx)
+		} else if c, err = b.clusterFor(ctx, m, c); err == nil {
+			err = m.inCluster(b, ctx, c)
 		}
-		if m.alone != nil && shared != nil {
-			if err := shared.stop(ctx); err != nil {
-				return err
-			}
-			shared = nil
-		}
-		if err := b.one(ctx, m, shared); err != nil {
+		if err != nil {
 			return fmt.Errorf("could not measure %s: %w", m.name, err)
 		}
 	}
 	return nil
 }
 
-func (b *bench) one(ctx context.Context, m measurement, shared *cluster) error {
-	switch {
-	case m.inProcess != nil:
-		return m.inProcess(b, ctx)
-	case m.inCluster != nil:
-		return m.inCluster(b, ctx, shared)
+// clusterFor returns a cluster for a measurement: the given one, which may be nil, or a new one in its place.
+func (b *bench) clusterFor(ctx context.Context, m measurement, c *cluster) (*cluster, error) {
+	if c != nil && c.objects == m.objects {
+		return c, nil
 	}
-	c, err := startCluster(ctx)
-	if err != nil {
-		return err
-	}
-	return errors.Join(m.alone(b, ctx, c), c.stop(context.WithoutCancel(ctx)))
-}
-
-// startShared starts the cluster for all measurements that do not need their own, with a few objects of each kind.
-func (b *bench) startShared(ctx context.Context) (*cluster, error) {
-	b.say("Starting a control plane with Postern (about 10 seconds)...")
-	c, err := startCluster(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, k := range kinds() {
-		if err := c.create(ctx, k, 0, fewObjects); err != nil {
-			return nil, errors.Join(err, c.stop(context.WithoutCancel(ctx)))
+	if c != nil {
+		if err := c.stop(ctx); err != nil {
+			return nil, err
 		}
 	}
-	if err := c.startPostern(ctx); err != nil {
-		return nil, errors.Join(err, c.stop(context.WithoutCancel(ctx)))
-	}
-	return c, nil
+	b.say("Starting a control plane with Postern and %d objects of each kind (10 seconds, and 1 or 2 minutes for "+
+		"10000)...", m.objects)
+	return startCluster(ctx, m.objects)
 }
 
 // say reports progress on standard error.
@@ -118,4 +109,11 @@ func (b *bench) warn(format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
 	b.say("WARNING: %s", message)
 	b.report.Warnings = append(b.report.Warnings, message)
+}
+
+// note prints, and adds to the report, what was left out and why.
+func (b *bench) note(format string, args ...any) {
+	message := fmt.Sprintf(format, args...)
+	b.say("%s", message)
+	b.report.Notes = append(b.report.Notes, message)
 }

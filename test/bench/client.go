@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -17,8 +18,8 @@ import (
 const (
 	// idleConnections exceeds the number of workers, so that each keeps its connection.
 	idleConnections = 64
-	// requestTimeout ends hanging requests; the slowest answer of a busy machine takes a few seconds.
-	requestTimeout = time.Minute
+	// requestTimeout ends hanging requests; the slowest answer, a list of very many records, takes less than a minute.
+	requestTimeout = 5 * time.Minute
 )
 
 // client sends requests as one user. It speaks HTTP/1.1, as most webhook senders do, keeps connections alive and has no
@@ -38,6 +39,15 @@ func newClient(config *rest.Config) (*client, error) {
 		http: &http.Client{Transport: transport, Timeout: requestTimeout}}, nil
 }
 
+// newSocketClient returns a client of a server that speaks plain HTTP on a unix socket.
+func newSocketClient(socket string) *client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}
+	return &client{host: "http://localhost",
+		http: &http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: requestTimeout}}
+}
+
 // answer is a server's response.
 type answer struct {
 	code int
@@ -46,17 +56,16 @@ type answer struct {
 
 // do sends a request and reads the whole response. An HTTP error code is not an error.
 func (c *client) do(ctx context.Context, method, path, contentType string, body []byte) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.host+path, bytes.NewReader(body))
-	if err != nil {
-		return answer{}, err
-	}
+	header := http.Header{}
 	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
+		header.Set("Content-Type", contentType)
 	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	resp, err := c.http.Do(req)
+	return c.send(ctx, method, path, header, body)
+}
+
+// send is do with all headers but the client's own. It does not change header.
+func (c *client) send(ctx context.Context, method, path string, header http.Header, body []byte) (answer, error) {
+	resp, err := c.request(ctx, method, path, header, body)
 	if err != nil {
 		return answer{}, err
 	}
@@ -66,6 +75,20 @@ func (c *client) do(ctx context.Context, method, path, contentType string, body 
 		return answer{}, fmt.Errorf("could not read the answer: %w", err)
 	}
 	return answer{code: resp.StatusCode, body: read}, nil
+}
+
+// request sends a request and returns the response, whose body the caller closes.
+func (c *client) request(ctx context.Context, method, path string, header http.Header, body []byte,
+) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.host+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header = header.Clone()
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return c.http.Do(req)
 }
 
 // must is do for requests that must be answered with code.

@@ -20,6 +20,7 @@ const (
 	firstDelivered = 1000
 	firstPatched   = 2000
 	firstUpdated   = 3000
+	firstReceived  = 4000 // through Postern's receiver, and after it through those of peers
 )
 
 // measureLatency compares the latency of a delivery with that of a bare write, one at a time.
@@ -29,7 +30,6 @@ func (b *bench) measureLatency(ctx context.Context, c *cluster) error {
 		if err != nil {
 			return err
 		}
-		p50 := func(s summary) float64 { return s.P50 }
 		b.report.add(compared("p50 of a delivery, "+k.name, "ms", p50(ours.summary), p50(bare.summary),
 			ratios(ours.rounds, bare.rounds, p50), atMost(1.3)))
 	}
@@ -53,6 +53,7 @@ func (b *bench) measureThroughput(ctx context.Context, c *cluster) error {
 	return nil
 }
 
+func p50(s summary) float64       { return s.P50 }
 func perSecond(s summary) float64 { return s.PerSecond }
 
 type measured struct {
@@ -88,6 +89,7 @@ func (b *bench) compare(ctx context.Context, c *cluster, k kind, how string, wor
 func (b *bench) keep(s *side) summary {
 	result := summarize(s.name, s.rounds)
 	result.CPU, result.Requests = s.used.cpuPerSuccess(result.N), s.used.requestsPerSuccess(result.N)
+	result.Costs = s.used.costsPerSuccess(result.N)
 	b.report.Samples = append(b.report.Samples, result)
 	b.report.Stages = append(b.report.Stages, s.used.stages(s.name)...)
 	return result

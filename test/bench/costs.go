@@ -20,6 +20,33 @@ func (c counters) cpuPerSuccess(successes int) map[string]float64 {
 	return each
 }
 
+// costColumns are the columns of Postern's costs.
+var costColumns = []struct {
+	heading, counter string
+	unit             float64
+}{
+	{"INSTRUCTIONS 1000", instructionCounter, 1000},
+	{"CONTEXT SWITCHES", switchCounter, 1},
+	{"ALLOCATIONS", mallocsCounter, 1},
+	{"ALLOCATED kB", allocatedCounter, 1000},
+	{"GC CYCLES", gcCounter, 1},
+	{"ETCD PUTS", putCounter, 1},
+	{"PROPOSALS", proposalCounter, 1},
+	{"FSYNCS", fsyncCounter, 1},
+	{"WAL kB", walCounter, 1000},
+}
+
+// costsPerSuccess returns what Postern spends per successful operation, without costs of which nothing was counted.
+func (c counters) costsPerSuccess(successes int) map[string]float64 {
+	each := map[string]float64{}
+	for _, column := range costColumns {
+		if count := c[column.counter]; count > 0 && successes > 0 {
+			each[column.heading] = rounded(count / column.unit / float64(successes))
+		}
+	}
+	return each
+}
+
 // stages returns the time that deliveries spent in each stage, the stage with the highest total first.
 func (c counters) stages(of string) []stage {
 	var stages []stage

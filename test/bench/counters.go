@@ -8,26 +8,32 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
-	"strconv"
+	"slices"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"postern.dev/postern/test/testcluster"
 )
 
 const (
-	// Prefixes of counter names: processor time in seconds by program, Postern's stages, and the requests that the
-	// kube-apiserver answered.
+	// Prefixes of the names of counters: processor time in seconds by program, Postern's stages, and the requests that
+	// the kube-apiserver answered.
 	cpuCounter     = "cpu/"
 	stageCounter   = "postern_delivery_stage_duration_seconds_"
 	requestCounter = "apiserver_request_total"
 
 	clientProgram = "client"
-	// ticksPerSecond is USER_HZ, which is the same on all architectures that Go supports (proc(5), time(7)).
-	ticksPerSecond = 100
+
+	// Counters of Postern: instructions in user mode, context switches, and the Go runtime's allocations.
+	instructionCounter = "instructions"
+	switchCounter      = "switches"
+	mallocsCounter     = "go_memstats_mallocs_total"
+	allocatedCounter   = "go_memstats_alloc_bytes_total"
+	gcCounter          = "go_gc_duration_seconds_count"
+	// Counters of the etcd in Postern.
+	putCounter      = "etcd_mvcc_put_total"
+	proposalCounter = "etcd_server_proposals_applied_total"
+	fsyncCounter    = "etcd_disk_wal_fsync_duration_seconds_count"
+	walCounter      = "etcd_disk_wal_write_bytes_total"
 )
 
 // counters are monotonic readings by name.
@@ -40,28 +46,44 @@ func (c counters) add(before, after counters) {
 	}
 }
 
-// metrics reads the counters of Postern and the kube-apiserver. This costs them processor time.
-func (c *cluster) metrics(ctx context.Context) (counters, error) {
-	all := counters{}
-	for prefix, at := range map[string]*client{stageCounter: c.direct, requestCounter: c.admin} {
+// reading reads some counters.
+type reading func(context.Context) (counters, error)
+
+// readings returns the readings of all counters. Those that cost Postern least come last.
+func (c *cluster) readings() []reading {
+	all := []reading{
+		metricsOf(c.admin, requestCounter),
+		metricsOf(c.direct, stageCounter, mallocsCounter, allocatedCounter, gcCounter),
+	}
+	if c.etcd != nil {
+		all = append(all, metricsOf(c.etcd, putCounter, proposalCounter, fsyncCounter, walCounter))
+	}
+	return append(all, c.processes)
+}
+
+// metricsOf reads those metrics of a server whose names have one of the prefixes.
+func metricsOf(at *client, prefixes ...string) reading {
+	return func(ctx context.Context) (counters, error) {
 		text, err := at.must(ctx, http.MethodGet, "/metrics", "", nil, http.StatusOK)
 		if err != nil {
 			return nil, fmt.Errorf("could not read metrics: %w", err)
 		}
-		read, err := parseMetrics(string(text), prefix)
-		if err != nil {
-			return nil, err
+		all := counters{}
+		for _, prefix := range prefixes {
+			read, err := parseMetrics(string(text), prefix)
+			if err != nil {
+				return nil, err
+			}
+			maps.Copy(all, read)
 		}
-		maps.Copy(all, read)
+		return all, nil
 	}
-	return all, nil
 }
 
-func (c *cluster) cpu() (counters, error) {
+// processes reads what the kernel counts for each program.
+func (c *cluster) processes(context.Context) (counters, error) {
 	read := counters{}
-	programs := c.PIDs()
-	programs["postern"] = c.postern.PID()
-	for program, pid := range programs {
+	for program, pid := range c.programs() {
 		used, err := cpuTime(pid)
 		if err != nil {
 			return nil, err
@@ -73,7 +95,32 @@ func (c *cluster) cpu() (counters, error) {
 		return nil, err
 	}
 	read[cpuCounter+clientProgram] = own.Seconds()
-	return read, nil
+	read[switchCounter], err = contextSwitches(c.postern.PID())
+	return read, err
+}
+
+// count returns the increase of all counters while do runs.
+func (b *bench) count(ctx context.Context, c *cluster, do func() error) (counters, error) {
+	readings := c.readings()
+	before := make([]counters, len(readings))
+	used := counters{}
+	var err error
+	for i, read := range readings {
+		if before[i], err = read(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if used[instructionCounter], err = b.countInstructions(ctx, c.postern.PID(), do); err != nil {
+		return nil, err
+	}
+	for i, read := range slices.Backward(readings) {
+		after, err := read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		used.add(before[i], after)
+	}
+	return used, nil
 }
 
 // parseMetrics returns the metrics whose name starts with prefix, by name and labels as written, without buckets.
@@ -81,40 +128,4 @@ func parseMetrics(text, prefix string) (counters, error) {
 	values, err := testcluster.ParseMetrics(text, prefix)
 	maps.DeleteFunc(values, func(name string, _ float64) bool { return strings.HasPrefix(name, prefix+"bucket") })
 	return counters(values), err
-}
-
-func cpuTime(pid int) (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, fmt.Errorf("could not read the processor time of process %d: %w", pid, err)
-	}
-	return parseCPUTime(string(stat))
-}
-
-// parseCPUTime parses /proc/PID/stat: fields 14 and 15 are the ticks in user and kernel mode, and only field 2, the
-// program's name in parentheses, may contain spaces (proc_pid_stat(5)).
-func parseCPUTime(stat string) (time.Duration, error) {
-	_, rest, _ := strings.Cut(stat[max(0, strings.LastIndexByte(stat, ')')):], " ")
-	fields := strings.Fields(rest)
-	const user, system = 14 - 3, 15 - 3
-	if len(fields) <= system {
-		return 0, fmt.Errorf("could not understand the processor time in %q", stat)
-	}
-	var ticks int64
-	for _, field := range []string{fields[user], fields[system]} {
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("could not understand the processor time: %w", err)
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
-}
-
-func ownCPUTime() (time.Duration, error) {
-	var usage unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
-		return 0, fmt.Errorf("could not read our own processor time: %w", err)
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
 }

@@ -4,9 +4,13 @@
 package main
 
 import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -58,6 +62,45 @@ func TestProcessorTime_PerSuccess(t *testing.T) {
 	}
 }
 
+func TestCosts_OfPosternPerSuccess(t *testing.T) {
+	used := counters{switchCounter: 500, allocatedCounter: 250_000, walCounter: 0, cpuCounter + "postern": 2}
+	want := map[string]float64{"CONTEXT SWITCHES": 5, "ALLOCATED kB": 2.5}
+	if diff := cmp.Diff(want, used.costsPerSuccess(100)); diff != "" {
+		t.Error(diff)
+	}
+	if got := used.costsPerSuccess(0); len(got) != 0 {
+		t.Errorf("without a success: got %v, want nothing", got)
+	}
+}
+
+func TestMetrics_OfSocketByPrefix(t *testing.T) {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	listener, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: http.HandlerFunc(
+		func(w http.ResponseWriter, req *http.Request) {
+			if req.URL.Path != "/metrics" {
+				http.NotFound(w, req)
+			}
+			_, _ = io.WriteString(w, putCounter+" 12\netcd_mvcc_range_total 3\n"+walCounter+" 4.5e+06\n")
+		})}}
+	server.Start()
+	t.Cleanup(server.Close)
+	got, err := metricsOf(newSocketClient(listener.Addr().String()), putCounter, walCounter)(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(counters{putCounter: 12, walCounter: 4.5e6}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestRequests_ByVerbAndResource(t *testing.T) {
 	read,
 		err := parseMetrics(
@@ -76,28 +119,5 @@ apiserver_request_duration_seconds_count{resource="gatewaysyncs",verb="PATCH"} 1
 	want := map[string]float64{"PATCH gatewaysyncs": 1.1, "PATCH gatewaysyncs/status": 0.05}
 	if diff := cmp.Diff(want, read.requestsPerSuccess(100)); diff != "" {
 		t.Error(diff)
-	}
-}
-
-func TestProcessorTime_UserAndSystem(t *testing.T) {
-	const stat = "4242 (a (strange) name) S 1 4242 4242 0 -1 4194560 100 0 0 0 150 30 7 8 20 0 11 0 5000 1000000 2000"
-	got, err := parseCPUTime(stat)
-	if want := 1800 * time.Millisecond; err != nil || got != want {
-		t.Errorf("got %v, %v; want %v", got, err, want)
-	}
-	for _, broken := range []string{"", "4242 (name) S 1", "4242 (name) S 1 2 3 0 -1 4 5 0 0 0 many 30 0"} {
-		if got, err := parseCPUTime(broken); err == nil {
-			t.Errorf("%q: got %v and no error", broken, got)
-		}
-	}
-}
-
-func TestMemory_OfProcess(t *testing.T) {
-	got, err := residentMemory(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.resident <= 0 || got.files <= 0 || got.highest <= 0 || got.files >= got.resident {
-		t.Errorf("got %+v, want each above zero, and files less than all", got)
 	}
 }

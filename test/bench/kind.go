@@ -57,6 +57,11 @@ func (k kind) deliverPath(name string) string {
 	return fmt.Sprintf("/apis/postern.dev/v1alpha1/namespaces/%s/%s/%s/webhookdeliveries", namespace, k.plural, name)
 }
 
+// sourcePath is the path for deliveries of a type of sender to all objects that match.
+func sourcePath(source string) string {
+	return "/apis/postern.dev/v1alpha1/namespaces/" + namespace + "/webhooksources/" + source + "/webhookdeliveries"
+}
+
 // nameOf returns the name of an object. Both sides change objects that are created alike, but not the same ones, so
 // that neither affects the other.
 func nameOf(number int) string { return fmt.Sprintf("shop-%d", number) }

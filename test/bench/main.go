@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command bench measures the cost of Postern against a real control plane that it starts. It compares deliveries with
-// plain writes of the same client to the same kube-apiserver, and measures Postern's memory and start. It prints tables
-// and writes them to a file. "make bench" builds the dependencies and runs it in the root of the checkout.
+// plain writes of the same client to the same kube-apiserver, and with receivers of others, and measures Postern's
+// memory, start and idle cost. It prints tables and writes them to a file. "make bench" builds the dependencies and
+// runs it in the root of the checkout.
 //
 // Compare only figures of one run, and prefer ratios to times.
 package main
@@ -21,7 +22,8 @@ import (
 	"time"
 )
 
-// objectsVariable is the number of objects of each kind for the memory figure; a smaller number saves time.
+// objectsVariable is the number of objects of each kind, or of records, where there are very many; a smaller number
+// saves time.
 const objectsVariable = "BENCH_OBJECTS"
 
 type settings struct {
@@ -31,6 +33,7 @@ type settings struct {
 	objects    int
 	jsonPath   string
 	cpuProfile bool
+	peers      peers
 }
 
 func main() {
@@ -51,6 +54,11 @@ func run(ctx context.Context, args []string) error {
 	b := &bench{settings: s, report: newReport(ctx, s)}
 	if note := b.report.Machine.busy(); note != "" {
 		b.warn("%s", note)
+	}
+	if err := checkPerf(ctx); err != nil {
+		b.note("Instructions can't be counted: %v.", err)
+	} else {
+		b.hasPerf = true
 	}
 	failed := b.measure(ctx)
 	// A failure at the end must not discard minutes of measurements.
@@ -78,7 +86,8 @@ func parse(args []string, objects string) (settings, error) {
 		}
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.Func("only", "measure only the figures whose name matches this regular `expression`: "+figureNames(),
+	flags.Func("only", "measure only what matches this regular `expression`: "+figureNames()+" (the last two only "+
+		"with this flag)",
 		func(value string) (err error) {
 			s.only, err = regexp.Compile(value)
 			return err
@@ -87,8 +96,14 @@ func parse(args []string, objects string) (settings, error) {
 	flags.DurationVar(&s.duration, "duration", 2*time.Second, "how long a round lasts")
 	flags.StringVar(&s.jsonPath, "json", ".local/bench.json", "the `file` that the report is written to")
 	flags.BoolVar(&s.cpuProfile, "cpuprofile", false,
-		"after the rounds of throughput and one-target, take CPU profiles of Postern and of the kube-apiserver, next "+
-			"to the report")
+		"after the rounds of throughput and one-target, and of an idle Postern, take CPU profiles of Postern and of "+
+			"the kube-apiserver, next to the report")
+	flags.Func("peer", "also measure the receiver `name=url` of others; {namespace} and {name} in the URL stand for "+
+		"those of the GatewaySync, and its certificate is not verified", s.peers.set((*receiver).setURL))
+	flags.Func("peer-header", "a header of the requests to a peer: `name=Header: value`",
+		s.peers.set((*receiver).addHeader))
+	flags.Func("peer-command", "start a peer with `name=command` of sh, with an administrator's KUBECONFIG of the "+
+		"control plane; its last program must be called with exec", s.peers.set((*receiver).setCommand))
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
@@ -98,5 +113,5 @@ func parse(args []string, objects string) (settings, error) {
 	if s.rounds < 1 || s.duration <= 0 || s.objects < 1 {
 		return s, errors.New("rounds, duration and the number of objects must be above zero")
 	}
-	return s, nil
+	return s, s.peers.check()
 }

@@ -7,30 +7,24 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
-	"time"
 )
 
 const memoryGoal = 250
 
-// measureMemory starts Postern with very many objects and reads its memory, once ready and after some work.
+// measureMemory restarts Postern among very many objects and reads its memory, once ready and after some work.
 func (b *bench) measureMemory(ctx context.Context, c *cluster) error {
-	b.say("Creating %d objects of each kind (1 or 2 minutes for 10000)...", b.objects)
-	for _, k := range kinds() {
-		if err := c.create(ctx, k, 0, b.objects); err != nil {
-			return err
-		}
-	}
 	size, err := c.sizes(ctx)
 	if err != nil {
 		return err
 	}
-	began := time.Now()
-	if err := c.startPostern(ctx); err != nil {
+	if err := c.postern.Stop(ctx); err != nil {
 		return err
 	}
-	took := time.Since(began)
+	took, err := c.timeStart(ctx, c.postern.Start)
+	if err != nil {
+		return err
+	}
 	ready, err := residentMemory(c.postern.PID())
 	if err != nil {
 		return err
@@ -41,7 +35,7 @@ func (b *bench) measureMemory(ctx context.Context, c *cluster) error {
 	}
 	of := fmt.Sprintf("%d objects of each kind", b.objects)
 	first := alone("resident memory, "+of+", once ready", "MiB", ready.resident, atMost(memoryGoal))
-	first.Note = fmt.Sprintf("%s; registered and reachable after %.1f s", size, took.Seconds())
+	first.Note = fmt.Sprintf("%s; ready after %.1f s", size, took.Seconds())
 	second := alone("... after deliveries", "MiB", worked.resident, atMost(memoryGoal))
 	second.Note = fmt.Sprintf("%.0f MiB of it are files", worked.files)
 	b.report.add(first, second, alone("... at the highest", "MiB", worked.highest, nil))
@@ -62,8 +56,8 @@ func (b *bench) work(ctx context.Context, c *cluster) (memory, error) {
 	push := fmt.Sprintf(`{"type": "PUSH_ARTIFACT", "event_data": {
 		"resources": [{"digest": "sha256:%064d", "tag": "1.5.0", "resource_url": "%s:1.5.0"}],
 		"repository": {"name": %q, "namespace": "shops", "repo_full_name": "shops/%s"}}}`, 1, image(name), name, name)
-	const path = "/apis/postern.dev/v1alpha1/namespaces/" + namespace + "/webhooksources/harbor/webhookdeliveries"
-	answered, err := c.sender.must(ctx, http.MethodPost, path, "application/json", []byte(push), http.StatusAccepted)
+	answered, err := c.sender.must(ctx, http.MethodPost, sourcePath("harbor"), "application/json", []byte(push),
+		http.StatusAccepted)
 	if err != nil {
 		return memory{}, err
 	}
@@ -84,24 +78,4 @@ func (c *cluster) sizes(ctx context.Context) (string, error) {
 		sizes = append(sizes, fmt.Sprintf("%s %.1f kB", k.name, float64(len(body))/1000))
 	}
 	return strings.Join(sizes, ", "), nil
-}
-
-// memory is a process's memory in MiB.
-type memory struct {
-	// resident is the current resident memory, files the part that the kernel can reclaim, highest the peak.
-	resident, files, highest float64
-}
-
-// residentMemory reads the memory of a process (proc_pid_status(5)).
-func residentMemory(pid int) (memory, error) {
-	path := fmt.Sprintf("/proc/%d/status", pid)
-	var values [3]float64
-	for i, name := range []string{"VmRSS", "RssFile", "VmHWM"} {
-		kib, err := strconv.ParseFloat(strings.TrimSuffix(field(path, name), " kB"), 64)
-		if err != nil {
-			return memory{}, fmt.Errorf("could not read %s of process %d: %w", name, pid, err)
-		}
-		values[i] = kib / 1024
-	}
-	return memory{resident: values[0], files: values[1], highest: values[2]}, nil
 }

@@ -66,7 +66,8 @@ func gatewaySync(name string, number int) map[string]any {
 		},
 		"spec": map[string]any{
 			"git": map[string]any{"repo": repository(name), "ref": "v1.0.0",
-				"auth": map[string]any{"token": map[string]any{"secretName": "git"}}},
+				"auth": map[string]any{"token": map[string]any{
+					"secretRef": map[string]any{"name": "git", "key": "token"}}}},
 			"polling": map[string]any{"enabled": true, "interval": "60s"},
 			"gateway": map[string]any{"port": 8043, "tls": true,
 				"api": map[string]any{"secretName": name + "-api-key", "secretKey": "apiKey"}},

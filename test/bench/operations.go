@@ -33,11 +33,13 @@ func (o objects) name(number int) string { return nameOf(o.first + number%o.coun
 // newRef returns a new ref, so that each request changes something.
 func (c *cluster) newRef() string { return "v1." + strconv.FormatInt(c.refs.Add(1), 10) }
 
+// newPush returns the payload of a generic sender with a new ref.
+func (c *cluster) newPush() []byte { return []byte(`{"ref":"` + c.newRef() + `"}`) }
+
 // deliver posts the webhook of a generic sender for one object. Any 202 is a success.
 func (c *cluster) deliver(to objects) operation {
 	return func(ctx context.Context, number int) (string, bool) {
-		got, err := c.sender.do(ctx, http.MethodPost, to.deliverPath(to.name(number)), "application/json",
-			[]byte(`{"ref":"`+c.newRef()+`"}`))
+		got, err := c.sender.do(ctx, http.MethodPost, to.deliverPath(to.name(number)), "application/json", c.newPush())
 		if err != nil {
 			return noAnswer, false
 		}
@@ -48,12 +50,14 @@ func (c *cluster) deliver(to objects) operation {
 	}
 }
 
-// phaseIn finds the phase in a delivery's JSON without decoding it: the client shares the processors with the measured
-// programs.
-func phaseIn(delivery []byte) string {
-	_, rest, _ := bytes.Cut(delivery, []byte(`"phase":"`))
-	phase, _, _ := bytes.Cut(rest, []byte(`"`))
-	return string(phase)
+func phaseIn(delivery []byte) string { return stringIn(delivery, "phase") }
+
+// stringIn returns the first string with this name in JSON without decoding it: the client shares the processors with
+// the measured programs.
+func stringIn(json []byte, name string) string {
+	_, rest, _ := bytes.Cut(json, []byte(`"`+name+`":"`))
+	value, _, _ := bytes.Cut(rest, []byte(`"`))
+	return string(value)
 }
 
 // patch changes the annotations that Postern changes, without Postern, as "kubectl annotate" does.

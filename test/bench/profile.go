@@ -21,11 +21,16 @@ const shortestProfile = 10 * time.Second
 // profile repeats a side's operations while it profiles Postern and the kube-apiserver, if profiles were requested. It
 // runs after the rounds and is not counted, because profiling takes time itself.
 func (b *bench) profile(ctx context.Context, c *cluster, s *side, name string) error {
+	return b.profileFor(ctx, c, max(shortestProfile, b.duration), s, name)
+}
+
+// profileFor is profile for a given time.
+func (b *bench) profileFor(ctx context.Context, c *cluster, span time.Duration, s *side, name string) error {
 	if !b.cpuProfile {
 		return nil
 	}
 	b.say("Taking profiles...")
-	seconds := int(math.Ceil(max(shortestProfile, b.duration).Seconds()))
+	seconds := int(math.Ceil(span.Seconds()))
 	group, ctx := errgroup.WithContext(ctx)
 	for program, at := range map[string]*client{"postern": c.direct, "kube-apiserver": c.admin} {
 		path := filepath.Join(filepath.Dir(b.jsonPath), fmt.Sprintf("bench-%s-%s.pprof", name, program))

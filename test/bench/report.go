@@ -23,6 +23,7 @@ type report struct {
 	Stages     []stage           `json:"stages,omitempty"`
 	Benchmarks []benchmarkResult `json:"benchmarks,omitempty"`
 	Profiles   []string          `json:"profiles,omitempty"`
+	Notes      []string          `json:"notes,omitempty"`
 	Warnings   []string          `json:"warnings,omitempty"`
 }
 

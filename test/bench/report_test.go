@@ -29,6 +29,7 @@ func sampleReport() *report {
 		Samples: []summary{
 			{Name: "delivery", N: 3, P50: 6, P90: 7, P99: 8.5, PerSecond: 150,
 				Answers: map[string]int{"503": 1, applied: 3}, CPU: map[string]float64{"postern": 2, "etcd": 0.5},
+				Costs:    map[string]float64{"CONTEXT SWITCHES": 40.5, "WAL kB": 3},
 				Requests: map[string]float64{"POST events": 0.9, "PATCH gatewaysyncs": 1}},
 			{Name: "bare PATCH", N: 4, P50: 5, P90: 6, P99: 7, PerSecond: 200, Answers: map[string]int{"200": 4},
 				CPU: map[string]float64{"postern": 0.1}},
@@ -37,6 +38,7 @@ func sampleReport() *report {
 		Benchmarks: []benchmarkResult{{Name: "Decode/github/ping",
 			Values: map[string]float64{"ns/op": 2500, "B/op": 640, "allocs/op": 12}}},
 		Profiles: []string{".local/bench.pprof"},
+		Notes:    []string{"Instructions can't be counted."},
 		Warnings: []string{"the machine was busy"},
 	}
 }
@@ -58,6 +60,10 @@ PROCESSOR TIME ms EACH  etcd  postern
 delivery                0.5   2
 bare PATCH              0     0.1
 
+PER DELIVERY, IN POSTERN  CONTEXT SWITCHES  WAL kB
+delivery                  40.5              3
+bare PATCH                0                 0
+
 REQUESTS AT THE KUBE-APISERVER  EACH
 delivery                        PATCH gatewaysyncs: 1, POST events: 0.9
 bare PATCH
@@ -70,6 +76,8 @@ Decode/github/ping  2.5      640     12
 
 Where the processor time went:
   go tool pprof -top -cum .local/bench.pprof
+
+Instructions can't be counted.
 
 WARNING: the machine was busy
 `
@@ -117,11 +125,13 @@ func TestReport_JSON(t *testing.T) {
 		"samples": [
 			{"name": "delivery", "n": 3, "p50Ms": 6, "p90Ms": 7, "p99Ms": 8.5, "perSecond": 150,
 				"answers": {"202 Applied": 3, "503": 1}, "cpuMs": {"etcd": 0.5, "postern": 2},
+			"costs": {"CONTEXT SWITCHES": 40.5, "WAL kB": 3},
 			"requests": {"POST events": 0.9, "PATCH gatewaysyncs": 1}}
 		],
 		"stages": [{"of": "delivery", "stage": "write", "count": 3, "meanMs": 4.5}],
 		"benchmarks": [{"name": "Decode/github/ping", "values": {"ns/op": 2500, "B/op": 640, "allocs/op": 12}}],
 		"profiles": [".local/bench.pprof"],
+		"notes": ["Instructions can't be counted."],
 		"warnings": ["the machine was busy"]
 	}`
 	if diff := cmp.Diff(decoded(t, []byte(want)), decoded(t, data)); diff != "" {

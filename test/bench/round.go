@@ -94,28 +94,14 @@ func (b *bench) takeTurns(ctx context.Context, c *cluster, workers int, sides ..
 	return nil
 }
 
-// countedRound measures a side once. It reads the processor time last, because reading metrics uses some.
+// countedRound measures a side once, and counts what it uses.
 func (b *bench) countedRound(ctx context.Context, c *cluster, workers int, s *side) error {
-	metricsBefore, err := c.metrics(ctx)
-	if err != nil {
-		return err
-	}
-	cpuBefore, err := c.cpu()
-	if err != nil {
-		return err
-	}
-	s.rounds = append(s.rounds, s.measure(ctx, workers, b.duration))
-	cpuAfter, err := c.cpu()
-	if err != nil {
-		return err
-	}
-	metricsAfter, err := c.metrics(ctx)
-	if err != nil {
-		return err
-	}
-	s.used.add(cpuBefore, cpuAfter)
-	s.used.add(metricsBefore, metricsAfter)
-	return nil
+	used, err := b.count(ctx, c, func() error {
+		s.rounds = append(s.rounds, s.measure(ctx, workers, b.duration))
+		return nil
+	})
+	s.used.add(counters{}, used)
+	return err
 }
 
 // ratios compares two sides round by round.

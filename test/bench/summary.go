@@ -23,6 +23,8 @@ type summary struct {
 	Answers map[string]int `json:"answers"`
 	// CPU is each program's processor time per success, in milliseconds.
 	CPU map[string]float64 `json:"cpuMs,omitempty"`
+	// Costs are other costs in Postern per success, by the heading of their column.
+	Costs map[string]float64 `json:"costs,omitempty"`
 	// Requests is the number of requests that the kube-apiserver answered per success, by verb and resource.
 	Requests map[string]float64 `json:"requests,omitempty"`
 }

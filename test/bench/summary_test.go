@@ -98,6 +98,10 @@ func TestSummary_FailuresAreOtherAnswers(t *testing.T) {
 	if got := s.refused(); got != 2 {
 		t.Errorf("got %d that were not 202, want 2", got)
 	}
+	s.N = 12
+	if got := s.unsuccessful(); got != 2 {
+		t.Errorf("got %d that were no success, want 2", got)
+	}
 }
 
 func TestSummary_RatiosComparePairs(t *testing.T) {

@@ -17,7 +17,7 @@ func (r *report) print(out io.Writer) error {
 	m := r.Machine
 	fmt.Fprintf(out, "%s, %d cores, %d MiB, fsync %v ms, load %v before; %s; commit %s; %s\n",
 		m.CPU, m.Cores, m.MemoryMiB, m.Fsync, m.Load, m.Go, r.Commit, r.Date.Format("2006-01-02 15:04 MST"))
-	tables := [][][]string{r.figureRows(), r.sampleRows(), r.cpuRows(), r.requestRows(), r.stageRows(),
+	tables := [][][]string{r.figureRows(), r.sampleRows(), r.cpuRows(), r.costRows(), r.requestRows(), r.stageRows(),
 		r.benchmarkRows()}
 	for _, rows := range tables {
 		if len(rows) < 2 {
@@ -33,6 +33,9 @@ func (r *report) print(out io.Writer) error {
 	}
 	for _, profile := range r.Profiles {
 		fmt.Fprintf(out, "  go tool pprof -top -cum %s\n", profile)
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintf(out, "\n%s\n", note)
 	}
 	for _, warning := range r.Warnings {
 		fmt.Fprintf(out, "\nWARNING: %s\n", warning)
@@ -104,6 +107,29 @@ func (r *report) cpuRows() [][]string {
 		row := []string{s.Name}
 		for _, program := range programs {
 			row = append(row, number(s.CPU[program]))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// costRows has only the columns of which something was counted.
+func (r *report) costRows() [][]string {
+	heading := []string{"PER DELIVERY, IN POSTERN"}
+	for _, column := range costColumns {
+		counted := func(s summary) bool { return s.Costs[column.heading] > 0 }
+		if slices.ContainsFunc(r.Samples, counted) {
+			heading = append(heading, column.heading)
+		}
+	}
+	rows := [][]string{heading}
+	if len(heading) == 1 {
+		return rows
+	}
+	for _, s := range r.Samples {
+		row := []string{s.Name}
+		for _, column := range heading[1:] {
+			row = append(row, number(s.Costs[column]))
 		}
 		rows = append(rows, row)
 	}

@@ -17,11 +17,14 @@ type ledger struct {
 	entries []entry
 }
 
+// incomplete is the code of a request without a whole answer.
+const incomplete = 0
+
 // entry is a request with its answer.
 type entry struct {
 	request
 	began, ended time.Time
-	code         int    // 0 without an answer
+	code         int    // incomplete without a whole answer
 	refusal      string // why the request was not accepted: the answer, or the error
 	// From the answer, if the request was accepted.
 	record string
@@ -52,7 +55,7 @@ func (l *ledger) send(s sender, r request) answer {
 func (l *ledger) enter(r request, began time.Time, got answer) {
 	e := entry{request: r, began: began, ended: time.Now(), code: got.code}
 	if got.err != nil {
-		e.code = 0 // the headers arrived, but not the whole answer
+		e.code = incomplete // the headers arrived, but not the whole answer
 	}
 	if got.accepted() {
 		e.record, e.phase, got.err = got.recorded()

@@ -6,6 +6,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,8 +50,9 @@ func (w *world) startRival(g target) *rival {
 	r := &rival{target: w.Objects.Resource(g.resource).Namespace(w.Namespace), name: g.name, fields: []*rivalField{
 		{name: "the annotation", path: []string{"metadata", "annotations", "chaos.example.com/count"},
 			change: (*rival).update},
-		{name: "the field of the spec", path: []string{"spec", "rival"}, change: (*rival).patch},
-		{name: "the field of the status", path: []string{"status", "rival"}, change: (*rival).patchStatus},
+		{name: "the field of the spec", path: []string{"spec", "sync", "defaults", "vars", "rival"},
+			change: (*rival).patch},
+		{name: "the field of the status", path: []string{"status", "lastSyncRef"}, change: (*rival).patchStatus},
 	}}
 	began := time.Now()
 	for _, f := range r.fields {
@@ -111,9 +113,12 @@ func (r *rival) patchStatus(f *rivalField, value string) (*unstructured.Unstruct
 }
 
 func (r *rival) merge(f *rivalField, value string, subresources ...string) (*unstructured.Unstructured, error) {
-	patch := fmt.Appendf(nil, `{%q:{%q:%q}}`, f.path[0], f.path[1], value)
-	changed, err := r.target.Patch(context.Background(), r.name, types.MergePatchType, patch, metav1.PatchOptions{},
-		subresources...)
+	patch := fmt.Sprintf("%q", value)
+	for _, name := range slices.Backward(f.path) {
+		patch = fmt.Sprintf("{%q:%s}", name, patch)
+	}
+	changed, err := r.target.Patch(context.Background(), r.name, types.MergePatchType, []byte(patch),
+		metav1.PatchOptions{}, subresources...)
 	return changed, f.keep(value, err)
 }
 

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -22,8 +23,9 @@ const (
 	pollInterval = 50 * time.Millisecond
 	// stopTimeout is the time between SIGTERM and SIGKILL.
 	stopTimeout = 30 * time.Second
-	// tailLines is the number of log lines in an error.
-	tailLines = 30
+	// tailLines is the number of log lines in an error. A crash or data race in the last reportLines is shown from its
+	// first line.
+	tailLines, reportLines = 30, 150
 )
 
 // process is a program that runs in the state directory, logs to NAME.log and stores its PID in NAME.pid. It is not
@@ -183,14 +185,23 @@ func (p *process) logSize() int64 {
 	return info.Size()
 }
 
-// logTail returns the program's name and the last lines of its log.
+// logTail returns the path of the program's log and its last lines: from the first line of a crash or data race, if one
+// is close to the end.
 func (p *process) logTail() string {
 	data, err := os.ReadFile(p.logFile())
 	if err != nil {
 		return err.Error()
 	}
 	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
-	lines = lines[max(0, len(lines)-tailLines):]
+	lines = lines[max(0, len(lines)-reportLines):]
+	start := slices.IndexFunc(lines, func(line string) bool {
+		return strings.HasPrefix(line, "WARNING: DATA RACE") || strings.HasPrefix(line, "panic: ") ||
+			strings.HasPrefix(line, "fatal error: ")
+	})
+	if start < 0 {
+		start = max(0, len(lines)-tailLines)
+	}
+	lines = lines[start:]
 	return fmt.Sprintf("last lines of %s:\n%s", p.logFile(), strings.Join(lines, "\n"))
 }
 

@@ -27,6 +27,7 @@ var helpTexts = map[string][][]string{
 // otherFlags are flags of programs that are not installed here.
 var otherFlags = map[string]bool{
 	"--push-auth-service-account": true, "--push-auth-token-audience": true, // gcloud pubsub subscriptions create
+	"--exclude-resources": true, // velero backup create
 }
 
 var anyFlag = regexp.MustCompile(`--[a-z0-9][a-z0-9-]*`)

@@ -25,9 +25,8 @@ var foreignMessages = []string{
 	"x509: certificate signed by unknown authority",
 	"error: the server doesn't have a resource type \"whd\"",
 	"couldn't get resource list for postern.dev/v1alpha1: the server is currently unable to handle the request",
-	"the server does not allow this method on the requested resource", "edit", "label",
 	"]: Forbidden: it holds a token,", "spec.headers[",
-	"Terminating", "kubectl apply", "kubectl api-resources --api-group=postern.dev",
+	"Terminating", "kubectl api-resources --api-group=postern.dev",
 	"listen tcp", "bind: address already in use",
 }
 

@@ -5,6 +5,8 @@ package integration
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -52,7 +54,8 @@ func TestDiscovery_ListsWhatIsServed(t *testing.T) {
 				"verbs": ["create", "get"]},
 			{"name": "webhookdeliveries", "singularName": "webhookdelivery", "namespaced": true,
 				"kind": "WebhookDelivery",
-				"verbs": ["create", "delete", "deletecollection", "get", "list", "watch"], "shortNames": ["whd"]},
+				"verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
+				"shortNames": ["whd"]},
 			{"name": "webhookdeliveries/redeliver", "singularName": "", "namespaced": true, "kind": "WebhookDelivery",
 				"verbs": ["create"]},
 			{"name": "webhooksources", "singularName": "webhooksource", "namespaced": true, "kind": "WebhookSource",
@@ -70,6 +73,19 @@ func TestDiscovery_KubectlListsReadableResources(t *testing.T) {
 	if want := "webhookdeliveries.postern.dev\nwebhooksources.postern.dev\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+// Backups and scripts list all kinds that can be listed.
+func TestDiscovery_EveryListableKindIsListed(t *testing.T) {
+	w := newWorld(t)
+	w.threeDeliveries()
+	kinds := strings.Fields(w.kubectl("", "api-resources", "--verbs=list", "--output=name"))
+	if !slices.Contains(kinds, "webhooksources.postern.dev") ||
+		!slices.Contains(kinds, "webhookdeliveries.postern.dev") {
+		t.Errorf("got %v", kinds)
+	}
+	got := w.kubectl("", "get", strings.Join(kinds, ","), "--all-namespaces", "--no-headers")
+	mustBeIn(t, got, "webhookdelivery.postern.dev/web-ref", "webhooksource.postern.dev/github")
 }
 
 func TestDiscovery_KubectlFindsCRDObjects(t *testing.T) {

@@ -6,6 +6,7 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"testing"
 
@@ -47,7 +48,12 @@ func (w *world) checkPushed(resource schema.GroupVersionResource, before []unstr
 				w.T.Fatal(err)
 			}
 		}
-		w.checkContent(resource, object, annotations)
+		expected := maps.Clone(annotations)
+		if _, isHydrated, _ := unstructured.NestedMap(object.Object, "spec", "sourceHydrator"); isHydrated {
+			expected["argocd.argoproj.io/hydrate"] = "normal"
+			expected["argocd.argoproj.io/hydrate-timestamp"] = ""
+		}
+		w.checkContent(resource, object, expected)
 	}
 }
 
@@ -96,9 +102,7 @@ func TestFanout_GitRef(t *testing.T) {
 				t.Errorf("got phase %s by %s to %v, want Applied by %s without a target", d.Status.Phase,
 					d.Status.Sender.Method, d.Spec.Target, test.method)
 			}
-			w.checkPushed(gatewaySyncs, syncs, gitSyncs, results, test.ref, map[string]string{
-				requestedRef: test.ref, requestedBy: test.source, requestedAt: "",
-			})
+			syncAnnotations := map[string]string{requestedRef: test.ref, requestedBy: test.source, requestedAt: ""}
 			annotations := map[string]string{
 				"postern.dev/requested-ref":            test.ref,
 				"postern.dev/requested-by":             test.source,
@@ -107,8 +111,10 @@ func TestFanout_GitRef(t *testing.T) {
 				"argocd.argoproj.io/refresh-timestamp": "",
 			}
 			if test.revision != "" {
+				syncAnnotations["postern.dev/requested-revision"] = test.revision
 				annotations["postern.dev/requested-revision"] = test.revision
 			}
+			w.checkPushed(gatewaySyncs, syncs, gitSyncs, results, test.ref, syncAnnotations)
 			w.checkPushed(applications, apps, gitApplications, results, test.ref, annotations)
 			elsewhere.checkPushed(gatewaySyncs, syncsElsewhere, nil, nil, "", nil)
 			elsewhere.checkPushed(applications, appsElsewhere, nil, nil, "", nil)

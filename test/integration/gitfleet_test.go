@@ -48,6 +48,7 @@ var gitSyncs = []gitTarget{
 		annotations: "postern.dev/follow-tags: '>=2'", onTag: written},
 	{name: "branch-and-tags", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "main"),
 		annotations: "postern.dev/follow-tags: '*'", onBranch: written, onTag: written},
+	{name: "that-tag", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "v2.4.0"), onTag: written},
 	{name: "lower-tags", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "v1.0.0"),
 		annotations: "postern.dev/follow-tags: '<2'"},
 	{name: "higher-tag", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "v3.0.0"),
@@ -69,7 +70,7 @@ var gitApplications = []gitTarget{
 		onBranch: written},
 	{name: "app-hydrated", spec: "sourceHydrator: {drySource: {repoURL: 'https://HOST/harbour-works/lighthouse', " +
 		"path: ., targetRevision: main}, " +
-		"syncSource: {targetBranch: env/prod, path: .}}", onBranch: written},
+		"syncSource: {targetBranch: env/prod, path: lighthouse}}", onBranch: written},
 	{name: "app-other-branch", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., " +
 		"targetRevision: release}"},
 	{name: "app-commit", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., targetRevision: " +
@@ -79,6 +80,12 @@ var gitApplications = []gitTarget{
 	{name: "app-tags", spec: "source: {repoURL: 'git@HOST:harbour-works/lighthouse', path: ., targetRevision: v2.0.0}",
 		annotations: "postern.dev/follow-tags: '~2', postern.dev/update-target-revision: 'true'", onTag: written,
 		moves: []string{"spec", "source", "targetRevision"}},
+	{name: "app-that-tag", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., " +
+		"targetRevision: refs/tags/v2.4.0}", onTag: written},
+	{name: "app-range", spec: "source: {repoURL: 'git@HOST:harbour-works/lighthouse', path: ., " +
+		"targetRevision: '>=2.1, <3'}", annotations: "postern.dev/update-target-revision: 'true'", onTag: written},
+	{name: "app-other-range", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., " +
+		"targetRevision: 1.*}"},
 	{name: "app-lower-tags", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., " +
 		"targetRevision: v1.0.0}",
 		annotations: "postern.dev/follow-tags: '~1'"},
@@ -111,7 +118,9 @@ func (w *world) gitFleet(at gitPlace) {
 			target.annotations + "}}\nspec: {" + more + target.spec + "}")
 	}
 	for _, target := range gitSyncs {
-		w.Create(gatewaySyncs, fill("apiVersion: stoker.io/v1alpha1\nkind: GatewaySync", "", target))
+		w.Create(gatewaySyncs, fill("apiVersion: stoker.io/v1alpha1\nkind: GatewaySync",
+			"gateway: {api: {secretName: key}}, "+
+				"sync: {profiles: {default: {mappings: [{source: a/, destination: b/}]}}}, ", target))
 	}
 	for _, target := range gitApplications {
 		w.Create(applications, fill("apiVersion: argoproj.io/v1alpha1\nkind: Application",

@@ -21,14 +21,13 @@ func TestHeaders_InvalidDeliveryID(t *testing.T) {
 	for name, id := range map[string]string{
 		"129 characters": strings.Repeat("x", 129),
 		"64 KiB":         strings.Repeat("x", 64<<10),
-		"with a space":   "a b",
 		"with a tab":     "a\tb",
 		"not ASCII":      "caf\u00e9",
 		"not UTF-8":      "\xff",
 	} {
 		t.Run(name, func(t *testing.T) {
 			releaser.mustBeRefused(t, push.with(map[string]string{"X-Github-Delivery": id}), http.StatusBadRequest,
-				metav1.StatusReasonBadRequest, "X-GitHub-Delivery must be at most 128 ASCII characters without spaces")
+				metav1.StatusReasonBadRequest, "X-GitHub-Delivery must be at most 128 printable ASCII characters")
 		})
 	}
 	check()

@@ -95,7 +95,7 @@ spec: {applicationRefs: [{namePattern: '*', labelSelectors: {matchLabels: {team:
 	}{
 		{[]string{"label", "application", "plain", "team=shop"}, map[string]string{}},
 		{[]string{"annotate", "application", "plain", list + "=shop=harbor.example.com/team/shop:~1.4"},
-			map[string]string{"plain": "Written NewerVersion"}},
+			map[string]string{"plain": "Written NothingToCompare"}}, // what runs is not in the range
 		{[]string{"annotate", "application", "plain", annotations + "shop.ignore-tags=1.*"},
 			map[string]string{"plain": "Skipped TagIgnored"}},
 		{[]string{"annotate", "application", "plain", annotations + "write-back-method=git", annotations +

@@ -4,15 +4,20 @@
 package integration
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 )
 
-func TestImmutable_KubectlChanges(t *testing.T) {
+// immutable is in the answer to a change of anything but the metadata.
+const immutable = "is immutable: create another delivery, or POST to the redeliver subresource of this one"
+
+func TestImmutable_KubectlChangesOfSpec(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("done", toWeb+", ref: v1")).Name)
@@ -25,15 +30,15 @@ func TestImmutable_KubectlChanges(t *testing.T) {
 		args  []string
 	}{
 		{"", []string{"patch", "whd/done", "--type=merge", `--patch={"spec": {"ref": "v2"}}`}},
+		{"", []string{"patch", "whd/done", "--type=strategic", `--patch={"spec": {"ref": "v2"}}`}},
 		{"", []string{"patch", "whd/done", "--type=json",
 			`--patch=[{"op": "replace", "path": "/spec/ref", "value": "v2"}]`}},
-		{"", []string{"annotate", "whd/done", "note=mine"}},
-		{"", []string{"label", "whd/done", "team=mine"}},
 		{changed, []string{"replace", "--filename=-"}},
 		{changed, []string{"apply", "--filename=-"}},
-		{changed, []string{"apply", "--server-side", "--filename=-"}},
+		{changed, []string{"apply", "--server-side", "--force-conflicts", "--filename=-"}},
 	} {
-		mustBeIn(t, w.refused(test.stdin, test.args...), "(MethodNotAllowed)")
+		mustBeIn(t, w.refused(test.stdin, test.args...), `The WebhookDelivery "done" is invalid: `,
+			"spec: Forbidden: "+immutable)
 	}
 
 	w.mustBeUntouched(webhookDeliveries, record)
@@ -53,11 +58,11 @@ func TestImmutable_KubectlEdit(t *testing.T) {
 	if err == nil {
 		t.Fatalf("kubectl edit succeeded: %s", out)
 	}
-	mustBeIn(t, string(out), "the server does not allow this method on the requested resource")
+	mustBeIn(t, string(out), `webhookdeliveries.postern.dev "done" is invalid`)
 	w.mustBeUntouched(webhookDeliveries, record)
 }
 
-func TestImmutable_NoUpdateVerbs(t *testing.T) {
+func TestImmutable_Status(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("done", toWeb+", ref: v1")).Name)
@@ -66,13 +71,18 @@ func TestImmutable_NoUpdateVerbs(t *testing.T) {
 	patch := []byte(`{"apiVersion": "postern.dev/v1alpha1", "kind": "WebhookDelivery", "status": {"phase": "Failed"}}`)
 
 	got := map[string]error{}
-	for _, kind := range []types.PatchType{types.MergePatchType, types.JSONPatchType, types.ApplyPatchType} {
-		_, got[string(kind)] = client.Patch(t.Context(), "done", kind, patch, metav1.PatchOptions{FieldManager: "test"})
+	for _, kind := range []types.PatchType{types.MergePatchType, types.StrategicMergePatchType, types.ApplyPatchType} {
+		_, got[string(kind)] = client.Patch(t.Context(), "done", kind, patch,
+			metav1.PatchOptions{FieldManager: "test", Force: forceIf(kind == types.ApplyPatchType)})
 	}
-	_, got["update"] = client.Update(t.Context(), record.DeepCopy(), metav1.UpdateOptions{})
+	failed := record.DeepCopy()
+	if err := unstructured.SetNestedField(failed.Object, "Failed", "status", "phase"); err != nil {
+		t.Fatal(err)
+	}
+	_, got["update"] = client.Update(t.Context(), failed, metav1.UpdateOptions{})
 	for verb, err := range got {
-		if !apierrors.IsMethodNotSupported(err) {
-			t.Errorf("%s: got %v, want 405 MethodNotAllowed", verb, err)
+		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "status: Forbidden: only the server sets it") {
+			t.Errorf("%s: got %v, want 422 Invalid", verb, err)
 		}
 	}
 	if _, err := client.UpdateStatus(t.Context(), record.DeepCopy(),
@@ -80,6 +90,13 @@ func TestImmutable_NoUpdateVerbs(t *testing.T) {
 		t.Errorf("update of the status: got %v, want 404, since there is no such subresource", err)
 	}
 	w.mustBeUntouched(webhookDeliveries, record)
+}
+
+func forceIf(force bool) *bool {
+	if !force {
+		return nil
+	}
+	return &force
 }
 
 func TestImmutable_ClientStatusIsReplaced(t *testing.T) {

@@ -103,13 +103,14 @@ func TestLeastPrivilege_GatewaySync(t *testing.T) {
 	objects := w.asPostern().Resource(gatewaySyncs).Namespace(w.Namespace)
 	w.mustOnlyAllow(objects, "web", []change{
 		{"a request", `{"metadata": {"annotations": {"stoker.io/requested-ref": "v1", "stoker.io/requested-at": "x",
-			"stoker.io/requested-by": "github", "postern.dev/event-time": "{}"}}}`},
+			"stoker.io/requested-by": "github", "postern.dev/requested-revision": "1f",
+			"postern.dev/event-time": "{}"}}}`},
 	}, append([]change{
 		{"the repository", `{"spec": {"git": {"repo": "https://example.com/other.git"}}}`},
 		{"the ref", `{"spec": {"git": {"ref": "v1"}}}`},
 		{"a mapping", `[{"op": "add", "path": "/spec/sync/profiles/default/mappings/-", "value": {"source": "c/", ` +
 			`"destination": "d/"}}]`},
-		{"paused", `{"spec": {"sync": {"paused": true}}}`},
+		{"paused", `{"spec": {"paused": true}}`},
 	}, ofAnyObject[:len(ofAnyObject)-1]...)) // its status is a subresource
 	w.mayNeitherCreateNorDelete(objects, "web", "status")
 }
@@ -171,7 +172,8 @@ func TestLeastPrivilege_Application(t *testing.T) {
 		{"a request",
 			`{"metadata": {"annotations": {"postern.dev/requested-ref": "v1", "postern.dev/requested-revision": "1f",
 			"postern.dev/requested-at": "x", "postern.dev/requested-by": "github", "postern.dev/event-time": "{}",
-			"argocd.argoproj.io/refresh": "normal", "argocd.argoproj.io/refresh-timestamp": "x"}}}`},
+			"argocd.argoproj.io/refresh": "normal", "argocd.argoproj.io/refresh-timestamp": "x",
+			"argocd.argoproj.io/hydrate": "normal", "argocd.argoproj.io/hydrate-timestamp": "x"}}}`},
 		{"an image", `[{"op": "replace", "path": "/spec/sources/0/kustomize/images/0", "value": "a:2"}]`},
 		{"another image", `[{"op": "add", "path": "/spec/sources/0/kustomize/images/-", "value": "b:2"}]`},
 		{"a parameter", `[{"op": "replace", "path": "/spec/sources/1/helm/parameters/0", "value": {"name": ` +
@@ -205,7 +207,7 @@ func TestLeastPrivilege_Application(t *testing.T) {
 		{"no sources", `[{"op": "remove", "path": "/spec/sources"}]`},
 		{"a single source in addition to several", `{"spec": {"source": {"repoURL": "https://example.com/x.git"}}}`},
 		{"a hydrator", `{"spec": {"sourceHydrator": {"drySource": {"repoURL": "x", "targetRevision": "x", "path": ` +
-			`"x"}}}}`},
+			`"x"}, "syncSource": {"targetBranch": "live", "path": "x"}}}}`},
 		{"the project", `{"spec": {"project": "other"}}`},
 		{"the destination", `{"spec": {"destination": {"namespace": "kube-system"}}}`},
 		{"the sync policy", `{"spec": {"syncPolicy": {"automated": {"prune": true}}}}`},
@@ -246,6 +248,7 @@ kind: Application
 metadata: {name: hydrated, annotations: {postern.dev/update-target-revision: "true"}}
 spec:
   project: default
+  destination: {server: "https://kubernetes.default.svc", namespace: shop}
   sourceHydrator:
     drySource: {repoURL: "https://example.com/a.git", path: deploy, targetRevision: v1}
     syncSource: {targetBranch: live, path: deploy}
@@ -300,7 +303,11 @@ func largeApplication(name string, sources, parameters, annotations int) map[str
 	return map[string]any{
 		"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
 		"metadata": map[string]any{"name": name, "annotations": notes},
-		"spec":     map[string]any{"project": "default", "sources": all},
+		"spec": map[string]any{
+			"project":     "default",
+			"destination": map[string]any{"server": "https://kubernetes.default.svc", "namespace": "shop"},
+			"sources":     all,
+		},
 	}
 }
 

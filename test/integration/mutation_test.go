@@ -172,10 +172,6 @@ func TestAdmission_MutationMayNotReplaceDelivery(t *testing.T) {
 			"[JSONPatch{op: 'replace', path: '/status/sender/name', value: 'other'}]",
 			"status: Forbidden: " + only,
 		},
-		"finalizers": {
-			"[JSONPatch{op: 'add', path: '/metadata/finalizers', value: ['example.com/keep']}]",
-			"metadata.finalizers: Forbidden: deliveries can't have finalizers",
-		},
 		"bad ref": {
 			"[JSONPatch{op: 'replace', path: '/spec/events/0/ref', value: 'a..b'}]",
 			`spec.events[0].ref: Invalid value: "a..b"`,

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/discovery"
 )
 
 const (
@@ -162,5 +163,56 @@ func TestOpenAPI_V3DescribesEveryField(t *testing.T) {
 	}
 	if ours == 0 {
 		t.Errorf("no schema's name starts with %s", ourSchemas)
+	}
+}
+
+// The kube-apiserver relays a document that it has itself to any server that publishes one of that name. Links have the
+// digest of one of them, so requests for the others fail.
+func TestOpenAPI_V3DocumentsOfOthersAreServed(t *testing.T) {
+	const tries = 30
+	w := newWorld(t)
+	for _, name := range []string{"apis", "version", "api/v1", "apis/postern.dev", ourOpenAPIv3} {
+		for range tries {
+			index, err := w.openAPI("/openapi/v3")
+			if err != nil {
+				t.Fatal(err)
+			}
+			link := in[string](in[map[string]any](index, "paths", name), "serverRelativeURL")
+			if link == "" {
+				t.Fatalf("%s is not listed", name)
+			}
+			for _, path := range []string{link, "/openapi/v3/" + name} {
+				if document, err := w.openAPI(path); err != nil || in[string](document, "info", "title") == "" {
+					t.Fatalf("%s: %v, %.100v", path, err, document)
+				}
+			}
+		}
+	}
+}
+
+func TestOpenAPI_OnlyOwnPaths(t *testing.T) {
+	w := newWorld(t)
+	client, err := discovery.NewDiscoveryClientForConfig(w.postern.DirectConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, key := range map[string]string{"/openapi/v2": "paths", "/openapi/v3": "paths"} {
+		text, err := client.RESTClient().Get().AbsPath(path).SetHeader("Accept", "application/json").DoRaw(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		document := map[string]any{}
+		if err := json.Unmarshal(text, &document); err != nil {
+			t.Fatal(err)
+		}
+		names := slices.Sorted(maps.Keys(in[map[string]any](document, key)))
+		if len(names) == 0 {
+			t.Errorf("%s describes nothing", path)
+		}
+		for _, name := range names {
+			if !strings.HasPrefix(strings.TrimPrefix(name, "/"), "apis/postern.dev") {
+				t.Errorf("%s describes %s", path, name)
+			}
+		}
 	}
 }

@@ -109,7 +109,7 @@ func TestLimits_Overload(t *testing.T) {
 	const limit = 8
 	s := newSuite(t, fmt.Sprintf("--max-mutating-requests-inflight=%d", limit),
 		fmt.Sprintf("--max-requests-inflight=%d", limit),
-		"--max-inflight-payload-bytes=11010048", "--payload-timeout=1m", "--max-namespace-share-percent=100")
+		"--max-inflight-payload-bytes=11927552", "--payload-timeout=1m", "--max-namespace-share-percent=100")
 
 	t.Run("of requests in flight rejects deliveries, but no lists and watches", func(t *testing.T) {
 		w := s.newWorld(t)

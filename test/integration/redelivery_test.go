@@ -186,7 +186,7 @@ func TestRedelivery_PoliciesApply(t *testing.T) {
 	w.mustBeUntouched(gatewaySyncs, before)
 	w.mustHaveRecords("branch", "version")
 
-	checkOutcome(t, w.redeliver("version"), v1alpha1.DeliveryApplied, "AlreadyRequested")
+	checkOutcome(t, w.redeliver("version"), v1alpha1.DeliveryApplied, "Requested")
 }
 
 func TestRedelivery_NothingToRedeliver(t *testing.T) {

@@ -39,7 +39,8 @@ func TestStorage_FullDisk(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	kept := ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`, nil, http.StatusAccepted).delivery(t).Name
-	// The final status is stored after the answer, and etcd does not survive a write to a full disk.
+	// After a slow write, the final status is stored after the answer, and etcd does not survive a write to a full
+	// disk.
 	w.eventually(func() error {
 		if phase := w.record(kept).Status.Phase; phase != v1alpha1.DeliveryApplied {
 			return fmt.Errorf("%s is %s", kept, phase)

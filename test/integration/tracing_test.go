@@ -51,8 +51,7 @@ func testStagesAreTraced(t *testing.T, s *suite, spans *collector) {
 		t.Errorf("attributes (-want +got):\n%s", diff)
 	}
 	all := spans.all()
-	afterwards := func(name string) bool { return name == "GuaranteedUpdate etcd3" } // stores the final status
-	stages := slices.DeleteFunc(childrenOf(all, span), afterwards)
+	stages := childrenOf(all, span)
 	if diff := cmp.Diff([]string{"admit", "decode", "record", "resolve", "verify", "write"}, stages); diff != "" {
 		t.Errorf("stages (-want +got):\n%s", diff)
 	}

@@ -72,9 +72,27 @@ func TestWebhookSources_KubectlGet(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	mustBeIn(t, w.refused("", "get", "webhooksource", "docker"), "NotFound")
-	mustBeIn(t, w.refused("", "get", "webhooksources", "--all-namespaces"), "give one")
 	if out := w.kubectl("", "get", "webhooksources", "--output=yaml"); strings.Contains(out, sigil) {
 		t.Errorf("a secret is shown:\n%s", out)
+	}
+}
+
+func TestWebhookSources_AllNamespaces(t *testing.T) {
+	w, other := newWorld(t), newWorld(t)
+	for _, chunk := range []string{"0", "7"} {
+		columns, rows := table(t, w.kubectl("", "get", "webhooksources", "--all-namespaces", "--chunk-size="+chunk))
+		if columns[0] != "NAMESPACE" {
+			t.Errorf("got columns %v", columns)
+		}
+		byNamespace := map[string]int{}
+		for _, row := range rows {
+			byNamespace[row[0]]++
+		}
+		for _, namespace := range []string{w.Namespace, other.Namespace, "default"} {
+			if got, want := byNamespace[namespace], len(w.sources()); got != want {
+				t.Errorf("chunks of %s: got %d of %s, want %d", chunk, got, namespace, want)
+			}
+		}
 	}
 }
 

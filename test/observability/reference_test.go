@@ -90,8 +90,8 @@ const valuesOfLabels = `
 | ` + "`reason`" + ` | ` + "`NoCredential`, `NoSecretConfigured`, `SignatureMismatch`, `TokenMismatch`, " +
 	"`MalformedSignature`, `TimestampOutOfWindow`, `SHA1Signature`, `SignatureNotCounted`, `RepeatedHeader`, " +
 	"`QueryTokenNotAllowed`, `NoIdentity`, `SenderLeft`" + ` |
-| ` + "`stage`" + ` | ` + "`verify`, `decode`, `admit`, `resolve`, `record`, `write`" +
-	`; the last two run concurrently, except for deliveries that are created as objects |
+| ` + "`stage`" + ` | ` + "`verify`, `decode`, `admit`, `resolve`, `write`, `record`" +
+	`; the last two overlap if the write is slow, and deliveries that are created as objects are recorded first |
 | ` + "`certificate`" + ` | ` + "`serving`" + `: the API server's; ` + "`ca`" +
 	`: the CA that signs it, if Postern generated it; ` + "`receiver`" + `: the classic receiver's, if it serves TLS |
 | ` + "`cause`" + ` | ` + "`RequestsInFlight`, `PayloadBytes`, `Backlog`, `Rate`, `NamespacePending`, " +

@@ -98,7 +98,19 @@ func (c *Cluster) RunPostern(t *testing.T, o controlplane.PosternOptions) *contr
 		t.Fatal(err)
 	}
 	AtEnd(t, postern.Kill)
+	explainEnd(t, postern)
 	return postern
+}
+
+// explainEnd logs, at the end of a failed test, why a Postern has ended.
+func explainEnd(t *testing.T, posterns ...*controlplane.Postern) {
+	t.Cleanup(func() {
+		for _, p := range posterns {
+			if t.Failed() && !p.Running() {
+				t.Logf("a Postern has ended; %s", p.LogTail())
+			}
+		}
+	})
 }
 
 // RunReplicas runs n replicas of the installed Postern for the duration of a test.
@@ -109,6 +121,7 @@ func (c *Cluster) RunReplicas(t *testing.T, n int, o controlplane.PosternOptions
 		t.Fatal(err)
 	}
 	AtEnd(t, replicas.Kill)
+	explainEnd(t, replicas.All()...)
 	return replicas
 }
 
@@ -121,6 +134,17 @@ func (c *Cluster) RunEtcd(t *testing.T, n int) *controlplane.EtcdCluster {
 	}
 	AtEnd(t, etcd.Stop)
 	return etcd
+}
+
+// RunProgram runs another program for the duration of a test.
+func (c *Cluster) RunProgram(t *testing.T, o controlplane.ProgramOptions) *controlplane.Program {
+	t.Helper()
+	program, err := c.StartProgram(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	AtEnd(t, program.Kill)
+	return program
 }
 
 // MustKubectl runs kubectl as the administrator and returns its output. The test fails if kubectl fails.

@@ -34,6 +34,56 @@ func TestOwner_CanBeDeletedWhilePosternIsDown(t *testing.T) {
 		patience.String())
 }
 
+// The garbage collector removes the owner from the delivery, which remains.
+func TestOwner_OrphansDeliveries(t *testing.T) {
+	c := newCluster(t, "garbage-collector-controller")
+	c.installPostern()
+	c.kubectl("create", "namespace", "demo")
+	c.owner("first")
+	c.owner("owner")
+	c.collectorKnows("first") // so the garbage collector watches deliveries
+	c.owned("owner")
+
+	c.kubectl("delete", "gatewaysync", "owner", "--namespace=demo", "--cascade=orphan", "--timeout="+patience.String())
+	got := c.kubectl("get", "webhookdelivery", "of-owner", "--namespace=demo",
+		"--output=jsonpath={.metadata.ownerReferences} {.spec.ref}")
+	if got != " v1" {
+		t.Errorf("the delivery has owners and ref %q, want none and v1", got)
+	}
+}
+
+func TestOwner_DeliveryOwnsObject(t *testing.T) {
+	c := newCluster(t, "garbage-collector-controller")
+	c.installPostern()
+	c.kubectl("create", "namespace", "demo")
+	c.owner("first")
+	c.collectorKnows("first")
+	for cascade, kept := range map[string]bool{"background": false, "foreground": false, "orphan": true} {
+		c.owner(cascade)
+		c.owned(cascade)
+		uid := c.kubectl("get", "webhookdelivery", "of-"+cascade, "--namespace=demo",
+			"--output=jsonpath={.metadata.uid}")
+		c.feed(`
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: `+cascade+`
+  ownerReferences: [{apiVersion: postern.dev/v1alpha1, kind: WebhookDelivery, name: of-`+cascade+`, uid: `+uid+`}]
+`, "create", "--namespace=demo", "--filename=-")
+		c.kubectl("delete", "webhookdelivery", "of-"+cascade, "--namespace=demo", "--cascade="+cascade,
+			"--timeout="+patience.String())
+		if !kept {
+			c.kubectl("wait", "--for=delete", "configmap/"+cascade, "--namespace=demo", "--timeout="+patience.String())
+			continue
+		}
+		owners := c.kubectl("get", "configmap", cascade, "--namespace=demo",
+			"--output=jsonpath={.metadata.ownerReferences}")
+		if owners != "" {
+			t.Errorf("%s: the ConfigMap still has owners: %s", cascade, owners)
+		}
+	}
+}
+
 func (c *cluster) owner(name string) {
 	c.t.Helper()
 	c.feed(testcluster.GatewaySync(name), "create", "--namespace=demo", "--filename=-")

@@ -7,18 +7,24 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// The annotations that request a refresh of an Application. Argo CD removes both when the refresh is done.
+// The annotations that ask Argo CD to look at an Application. Argo CD removes them when that is done.
 //
 // Source: https://github.com/argoproj/argo-cd, pkg/apis/application/v1alpha1/application_annotations.go.
 const (
 	// AnnotationRefresh is RefreshNormal or RefreshHard.
 	AnnotationRefresh = "argocd.argoproj.io/refresh"
 	// AnnotationRefreshTimestamp distinguishes requests for a refresh. If a request arrives while Argo CD is busy with
-	// an earlier one, it is kept only if this value changed. Releases that do not support the annotation ignore it.
+	// an earlier one, it is kept only if this value changed. Releases that do not support the annotation, up to 3.5,
+	// ignore and leave it.
 	AnnotationRefreshTimestamp = "argocd.argoproj.io/refresh-timestamp"
+	// AnnotationHydrate asks the source hydrator to look at the dry source, which a refresh does not. Its values are
+	// those of AnnotationRefresh.
+	AnnotationHydrate = "argocd.argoproj.io/hydrate"
+	// AnnotationHydrateTimestamp is to AnnotationHydrate what AnnotationRefreshTimestamp is to AnnotationRefresh.
+	AnnotationHydrateTimestamp = "argocd.argoproj.io/hydrate-timestamp"
 )
 
-// The values of AnnotationRefresh.
+// The values of AnnotationRefresh and AnnotationHydrate.
 const (
 	// RefreshNormal compares the cluster with the current content of the sources.
 	RefreshNormal = "normal"
@@ -123,6 +129,34 @@ type ApplicationStatus struct {
 	SourceTypes []string `json:"sourceTypes,omitempty"`
 	// Summary describes the deployed objects.
 	Summary ApplicationSummary `json:"summary,omitempty"`
+	// ReconciledAt is when the last comparison with the sources began, in whole seconds.
+	ReconciledAt *metav1.Time `json:"reconciledAt,omitempty"`
+	// Sync is the result of the comparison.
+	Sync SyncStatus `json:"sync,omitempty"`
+	// SourceHydrator is the state of the source hydrator.
+	SourceHydrator SourceHydratorStatus `json:"sourceHydrator,omitempty"`
+}
+
+// SyncStatus has the commits with which the cluster was last compared.
+type SyncStatus struct {
+	// Revision is the commit of the only source.
+	Revision string `json:"revision,omitempty"`
+	// Revisions are the commits of several sources, in their order.
+	Revisions []string `json:"revisions,omitempty"`
+}
+
+// SourceHydratorStatus has the commits of the dry source that were last looked at.
+type SourceHydratorStatus struct {
+	// LastComparedDryRevision is the commit that was last looked at.
+	LastComparedDryRevision string `json:"lastComparedDryRevision,omitempty"`
+	// CurrentOperation is the hydration that is in progress, or was last.
+	CurrentOperation HydrateOperation `json:"currentOperation,omitempty"`
+}
+
+// HydrateOperation is one hydration.
+type HydrateOperation struct {
+	// DrySHA is the commit that is hydrated.
+	DrySHA string `json:"drySHA,omitempty"`
 }
 
 // ApplicationSummary describes the deployed objects.

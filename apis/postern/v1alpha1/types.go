@@ -9,11 +9,12 @@ import (
 )
 
 // +genclient
-// +genclient:onlyVerbs=create,get,list,watch,delete,deleteCollection
+// +genclient:onlyVerbs=create,get,list,watch,update,patch,delete,deleteCollection
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
 // WebhookDelivery is one webhook that was delivered to this namespace: its content, its sender and its outcome.
-// Creating one delivers it. A delivery is immutable, and is deleted when its time to live is over.
+// Creating one delivers it. Later, only its metadata can be changed. It is deleted when its time to live is over, even
+// if it has finalizers.
 type WebhookDelivery struct {
 	metav1.TypeMeta `json:",inline"`
 	// Standard object metadata.
@@ -22,7 +23,8 @@ type WebhookDelivery struct {
 
 	// Content of the delivery.
 	Spec WebhookDeliverySpec `json:"spec"`
-	// Outcome of the delivery. Only the server writes it; values set by a client are dropped.
+	// Outcome of the delivery. Only the server writes it: values that a client sets are dropped when the delivery is
+	// created, and rejected later.
 	// +optional
 	Status WebhookDeliveryStatus `json:"status,omitempty"`
 }
@@ -111,6 +113,9 @@ type DeliveryEvent struct {
 	// URL of the git repository.
 	// +optional
 	Repository string `json:"repository,omitempty"`
+	// URL of the same repository for SSH, if the payload includes it.
+	// +optional
+	SSHURL string `json:"sshURL,omitempty"`
 	// Commit id that the ref pointed to when the event happened.
 	// +optional
 	Revision string `json:"revision,omitempty"`
@@ -169,7 +174,8 @@ type WebhookDeliveryStatus struct {
 	// Human-readable explanation of the phase.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// Verified: whether the sender was authenticated. Applied: whether every target has the requested ref.
+	// Verified: whether the sender was authenticated. Applied: whether every target has the requested ref. Held: false
+	// if another client changed a target soon after it was written; absent otherwise.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -178,6 +184,10 @@ type WebhookDeliveryStatus struct {
 	// +optional
 	// +listType=atomic
 	Targets []TargetResult `json:"targets,omitempty"`
+	// Parts of the payload that request nothing, and why, if other parts request something. At most 16.
+	// +optional
+	// +listType=atomic
+	Ignored []IgnoredPart `json:"ignored,omitempty"`
 	// Sender of the delivery, and how it was authenticated.
 	// +optional
 	Sender *Sender `json:"sender,omitempty"`
@@ -239,7 +249,17 @@ const (
 	ConditionVerified = "Verified"
 	// ConditionApplied is true if every target has the requested ref.
 	ConditionApplied = "Applied"
+	// ConditionHeld is false if another client changed a target soon after it was written. Then the message says who.
+	ConditionHeld = "Held"
 )
+
+// IgnoredPart is a part of a payload that requests nothing.
+type IgnoredPart struct {
+	// Reason, as one CamelCase word for programs.
+	Reason string `json:"reason"`
+	// Human-readable explanation.
+	Message string `json:"message"`
+}
 
 // TargetResult is the outcome of a delivery for one target.
 type TargetResult struct {
@@ -252,6 +272,9 @@ type TargetResult struct {
 	UID types.UID `json:"uid,omitempty"`
 	// Requested ref.
 	Ref string `json:"ref"`
+	// Repository of the ref, if the delivery has the same ref of several repositories.
+	// +optional
+	Repository string `json:"repository,omitempty"`
 	// Ref that the target had before: the one requested last, otherwise the one in its specification.
 	// +optional
 	PreviousRef string `json:"previousRef,omitempty"`

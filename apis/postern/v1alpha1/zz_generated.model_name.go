@@ -29,6 +29,11 @@ func (in GatewaySync) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in IgnoredPart) OpenAPIModelName() string {
+	return "dev.postern.v1alpha1.IgnoredPart"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ImageReference) OpenAPIModelName() string {
 	return "dev.postern.v1alpha1.ImageReference"
 }

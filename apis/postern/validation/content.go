@@ -49,8 +49,7 @@ func validateContent(spec *postern.WebhookDeliverySpec, maxPayloadBytes int64) f
 		return append(errs, validateRequestedImage(spec)...)
 	}
 	// As in a payload, the ref may be a full one, such as refs/heads/main.
-	short, _ := naming.ShortRef(spec.Ref)
-	if err := naming.ValidateRef(short); err != nil {
+	if err := naming.ValidateRef(naming.ShortRef(spec.Ref)); err != nil {
 		errs = append(errs, field.Invalid(specPath.Child("ref"), shorten(spec.Ref), err.Error()))
 	}
 	return errs

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// maxLabels, maxAnnotations and maxOwnerReferences bound how many a delivery may have.
-	maxLabels, maxAnnotations, maxOwnerReferences = 64, 256, 16
+	// maxLabels, maxAnnotations, maxOwnerReferences and maxFinalizers bound how many a delivery may have.
+	maxLabels, maxAnnotations, maxOwnerReferences, maxFinalizers = 64, 256, 16, 16
 	// maxAnnotationBytes bounds the keys and values of all annotations together. Kubernetes allows four times as much,
 	// which would leave no room in a record for anything else.
 	maxAnnotationBytes = 64 << 10
@@ -49,10 +49,7 @@ func validateSubdomain(path *field.Path, name string, isPrefix bool) field.Error
 // validateMetadata checks the metadata that a client or a policy may set, except for the name. For a field with too
 // many or too large values it reports only that.
 func validateMetadata(d *postern.WebhookDelivery) field.ErrorList {
-	errs := validateFinalizers(d)
-	if d.ResourceVersion != "" {
-		errs = append(errs, field.Forbidden(metadataPath.Child("resourceVersion"), "must not be set on create"))
-	}
+	var errs field.ErrorList
 	checked := metav1.ObjectMeta{Name: "x", Namespace: d.Namespace, Generation: d.Generation}
 	for _, list := range []struct {
 		name        string
@@ -63,6 +60,7 @@ func validateMetadata(d *postern.WebhookDelivery) field.ErrorList {
 		{"annotations", len(d.Annotations), maxAnnotations, func() { checked.Annotations = d.Annotations }},
 		{"ownerReferences", len(d.OwnerReferences), maxOwnerReferences,
 			func() { checked.OwnerReferences = d.OwnerReferences }},
+		{"finalizers", len(d.Finalizers), maxFinalizers, func() { checked.Finalizers = d.Finalizers }},
 	} {
 		if list.length > list.max {
 			errs = append(errs, field.TooMany(metadataPath.Child(list.name), list.length, list.max))
@@ -78,6 +76,13 @@ func validateMetadata(d *postern.WebhookDelivery) field.ErrorList {
 	namespaced := d.Namespace != "" // if empty, the request path has it
 	return append(errs, shortenErrors(validation.ValidateObjectMeta(&checked, namespaced, validation.NameIsDNSSubdomain,
 		metadataPath))...)
+}
+
+func validateNoResourceVersion(d *postern.WebhookDelivery) field.ErrorList {
+	if d.ResourceVersion == "" {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(metadataPath.Child("resourceVersion"), "must not be set on create")}
 }
 
 func mapSize(texts map[string]string) int {

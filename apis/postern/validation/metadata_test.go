@@ -68,8 +68,9 @@ func TestValidateNew_RefusesUnstorableMetadata(t *testing.T) {
 	for name, test := range map[string]rule{
 		"the allowed maximum": {func(d *postern.WebhookDelivery) {
 			d.Labels, d.Annotations = many(maxLabels), map[string]string{"x": strings.Repeat("a", maxAnnotationBytes-1)}
-			for range maxOwnerReferences {
+			for i := range maxOwnerReferences {
 				d.OwnerReferences = append(d.OwnerReferences, owner)
+				d.Finalizers = append(d.Finalizers, fmt.Sprintf("example.com/f%d", i))
 			}
 		}, nil},
 		"an invalid label": {
@@ -103,6 +104,14 @@ func TestValidateNew_RefusesUnstorableMetadata(t *testing.T) {
 				d.OwnerReferences = make([]metav1.OwnerReference, maxOwnerReferences+1)
 			},
 			[]string{"metadata.ownerReferences: Too many"},
+		},
+		"many finalizers": {
+			func(d *postern.WebhookDelivery) { d.Finalizers = make([]string, maxFinalizers+1) },
+			[]string{"metadata.finalizers: Too many"},
+		},
+		"an invalid finalizer": {
+			func(d *postern.WebhookDelivery) { d.Finalizers = []string{"a b"} },
+			[]string{"metadata.finalizers: Invalid value"},
 		},
 		"an owner without a name": {
 			func(d *postern.WebhookDelivery) {

@@ -35,6 +35,10 @@ func TestCheckSize_CountsStoredBytes(t *testing.T) {
 	if got, err := EncodedBytes(d); err != nil || got != len(stored) {
 		t.Errorf("got %d, %v, want %d", got, err, len(stored))
 	}
+	d.ManagedFields[0].Operation = metav1.ManagedFieldsOperationApply
+	if got, err := EncodedBytes(d); err != nil || got <= len(stored) {
+		t.Errorf("applied: got %d, %v, want more than %d", got, err, len(stored))
+	}
 }
 
 func TestCheckSize_CountsJSONEscapes(t *testing.T) {

@@ -41,6 +41,7 @@ var (
 func ValidateNew(d *postern.WebhookDelivery, sources []string, maxPayloadBytes int64) field.ErrorList {
 	errs := validateName(d)
 	errs = append(errs, validateMetadata(d)...)
+	errs = append(errs, validateNoResourceVersion(d)...)
 	errs = append(errs, validateSource(d.Spec.Source, sources)...)
 	errs = append(errs, validateTarget(d.Spec.Target)...)
 	errs = append(errs, validateContent(&d.Spec, maxPayloadBytes)...)
@@ -79,6 +80,7 @@ func ValidateAdmitted(d, received *postern.WebhookDelivery) field.ErrorList {
 func ValidateRecord(d *postern.WebhookDelivery) field.ErrorList {
 	errs := validateName(d)
 	errs = append(errs, validateMetadata(d)...)
+	errs = append(errs, validateNoResourceVersion(d)...)
 	errs = append(errs, validateTarget(d.Spec.Target)...)
 	errs = append(errs, ValidateDropped(d)...)
 	if len(d.Spec.Events) > postern.MaxEvents {
@@ -106,14 +108,6 @@ func ValidateDropped(d *postern.WebhookDelivery) field.ErrorList {
 		}
 	}
 	return errs
-}
-
-// validateFinalizers rejects all finalizers: deliveries can't be updated, so no controller could remove one.
-func validateFinalizers(d *postern.WebhookDelivery) field.ErrorList {
-	if len(d.Finalizers) == 0 {
-		return nil
-	}
-	return field.ErrorList{field.Forbidden(metadataPath.Child("finalizers"), "deliveries can't have finalizers")}
 }
 
 func validateSource(source string, known []string) field.ErrorList {
@@ -146,7 +140,7 @@ func validateEvent(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
 	}
 	if e.Image != nil {
 		errs = append(errs, validateImage(e, path)...)
-	} else if err := naming.ValidateRef(e.Ref); err != nil {
+	} else if err := naming.ValidateRef(e.Ref, e.RefType); err != nil {
 		errs = append(errs, field.Invalid(path.Child("ref"), shorten(e.Ref), err.Error()))
 	}
 	switch {
@@ -170,8 +164,8 @@ type textField struct{ name, value string }
 // textFields returns the fields of an event that may have any text.
 func textFields(e *postern.DeliveryEvent) []textField {
 	return []textField{
-		{"source", e.Source}, {"event", e.Event}, {"repository", e.Repository}, {"revision", e.Revision},
-		{"deliveryID", e.DeliveryID},
+		{"source", e.Source}, {"event", e.Event}, {"repository", e.Repository}, {"sshURL", e.SSHURL},
+		{"revision", e.Revision}, {"deliveryID", e.DeliveryID},
 	}
 }
 

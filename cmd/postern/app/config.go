@@ -47,7 +47,7 @@ func genericConfig(o *options.Options) (*genericapiserver.RecommendedConfig, err
 	config.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(posternopenapi.GetOpenAPIDefinitions, namer)
 	config.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(posternopenapi.GetOpenAPIDefinitions, namer)
 	config.OpenAPIConfig.Info.Title, config.OpenAPIV3Config.Info.Title = "Postern", "Postern"
-	config.OpenAPIV3Config.PostProcessSpec = apiserver.DescribeFieldValidation
+	config.OpenAPIConfig.PostProcessSpec = apiserver.KeepOwnPaths
 
 	if err := o.Recommended.ApplyTo(config); err != nil {
 		return nil, fmt.Errorf("could not apply the flags: %w", err)

@@ -30,6 +30,7 @@ import (
 	"postern.dev/postern/pkg/controller"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/etcd"
+	"postern.dev/postern/pkg/target"
 )
 
 // newManager returns a manager whose cache has only the webhook secrets.
@@ -75,7 +76,7 @@ func watchSecrets(ctx context.Context, mgr manager.Manager, secrets *credential.
 // runLeader runs the controllers that run in one replica only. member is the embedded etcd, if any.
 func runLeader(
 	ctx context.Context, o *options.Options, cert *servingCert, member *etcd.Server, server *apiserver.Server,
-	index *controller.RecordIndex, synced toolscache.InformerSynced,
+	index *controller.RecordIndex, targets *target.Writer, synced toolscache.InformerSynced,
 ) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -88,6 +89,7 @@ func runLeader(
 		}
 		return controller.NewRetryController(server.Records().Pending(), server.Deliverer(), o.RetryWindow).Start(ctx)
 	})
+	group.Go(func() error { return targets.RefreshAgain(ctx) })
 	gc := &controller.GarbageCollector{
 		Records: server.Records(), Index: index, Max: int64(o.Limits.MaxDeliveries),
 		MaxBytes: o.Limits.MaxDeliveryBytes,

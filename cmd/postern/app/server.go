@@ -25,6 +25,7 @@ import (
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/etcd"
+	"postern.dev/postern/pkg/logrelay"
 	"postern.dev/postern/pkg/receiver"
 	"postern.dev/postern/pkg/servingcert"
 	"postern.dev/postern/pkg/startup"
@@ -35,8 +36,8 @@ import (
 // drainTimeout bounds the shutdown: the longest request of the API server, plus time to close its resources.
 const drainTimeout = 75 * time.Second
 
-// NewCommand returns the command. It runs until ctx is done.
-func NewCommand(ctx context.Context) *cobra.Command {
+// NewCommand returns the command. It runs until ctx is done. It calls flushLog before the process is replaced.
+func NewCommand(ctx context.Context, flushLog func()) *cobra.Command {
 	o := options.New()
 	cmd := &cobra.Command{
 		Use:   "postern",
@@ -54,7 +55,7 @@ func NewCommand(ctx context.Context) *cobra.Command {
 			if err := errors.Join(o.ReadEnvironment(cmd.Flags(), os.Getenv), o.Validate()); err != nil {
 				return err
 			}
-			return Run(ctx, o)
+			return Run(ctx, o, flushLog)
 		},
 	}
 	cmd.SetVersionTemplate("postern {{.Version}}\n")
@@ -69,7 +70,8 @@ func NewCommand(ctx context.Context) *cobra.Command {
 
 // Run serves until ctx is done. It loads all files before anything starts, so that errors in them are reported at once,
 // and starts the controller of the serving certificate first, so that the certificate is trusted as early as possible.
-func Run(ctx context.Context, o *options.Options) error {
+// It calls flushLog before the process is replaced.
+func Run(ctx context.Context, o *options.Options, flushLog func()) error {
 	ctrl.SetLogger(klog.Background())
 	klog.InfoS("Starting", "version", version.Get().String())
 	version.RegisterMetrics()
@@ -77,6 +79,7 @@ func Run(ctx context.Context, o *options.Options) error {
 	controller.RegisterMetrics()
 	filters.RegisterMetrics()
 	servingcert.RegisterMetrics()
+	logrelay.RegisterMetrics()
 	for _, warning := range o.Warnings() {
 		klog.InfoS("WARNING: " + warning)
 	}
@@ -93,7 +96,9 @@ func Run(ctx context.Context, o *options.Options) error {
 		return err
 	}
 	defer cert.start(ctx)()
-	config := startup.Config{Serving: o.Recommended.SecureServing.SecureServingOptions, Client: client}
+	config := startup.Config{
+		Serving: o.Recommended.SecureServing.SecureServingOptions, Client: client, FlushLog: flushLog,
+	}
 	if o.EmbeddedEtcd() {
 		config.Etcd = &etcd.Config{DataDir: o.DataDir, QuotaBytes: o.Limits.EtcdQuotaBytes}
 	}
@@ -210,7 +215,7 @@ func serve(
 	// A retry needs the secrets to know which targets accept it, and the history so as not to overwrite newer refs.
 	synced := func() bool { return secretsSynced() && index.HasSynced() }
 	leader, err := newLeader(config.ClientConfig, o, func(ctx context.Context) error {
-		return runLeader(ctx, o, cert, dependencies.Etcd, server, index, synced)
+		return runLeader(ctx, o, cert, dependencies.Etcd, server, index, writer, synced)
 	})
 	if err != nil {
 		return err

@@ -41,7 +41,7 @@ func TestDefaultSecrets_NotInHelp(t *testing.T) {
 			t.Setenv(setting.Env, secret)
 		}
 	}
-	cmd := NewCommand(t.Context())
+	cmd := NewCommand(t.Context(), func() {})
 	var help bytes.Buffer
 	cmd.SetOut(&help)
 	cmd.SetArgs([]string{"--help"})

@@ -64,6 +64,9 @@ func TestHandlers_UnavailableRefusesDeliveriesNotReads(t *testing.T) {
 		{"a payload of an unauthenticated sender", genericapirequest.RequestInfo{
 			APIGroup: postern.GroupName, Verb: "create", Subresource: "webhookdeliveries",
 		}, anonymous, refusal, http.StatusOK},
+		// A server-side apply may create a delivery; the pipeline checks that.
+		{"a patch", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "patch"}, ci, refusal,
+			http.StatusOK},
 		{"a list", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "list"}, ci, refusal,
 			http.StatusOK},
 		{"a deletion", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "delete"}, ci, refusal,
@@ -94,5 +97,20 @@ func TestHandlers_UnavailableRefusesDeliveriesNotReads(t *testing.T) {
 				t.Errorf("got Retry-After %q, want 9", got)
 			}
 		})
+	}
+}
+
+func TestHandlers_BrokenStorageRefusesWrites(t *testing.T) {
+	broken := Acceptance{StorageReady: func() error { return errors.New("read-only") }}
+	for verb, want := range map[string]int{
+		"create": http.StatusServiceUnavailable, "update": http.StatusServiceUnavailable,
+		"patch": http.StatusServiceUnavailable, "delete": http.StatusOK, "get": http.StatusOK,
+	} {
+		answer := httptest.NewRecorder()
+		broken.Filter(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(answer,
+			requestWith(genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: verb}, 1))
+		if answer.Code != want {
+			t.Errorf("%s: got %d, want %d", verb, answer.Code, want)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 
 	"postern.dev/postern/apis/postern"
@@ -41,7 +42,7 @@ func WithObjectLimit(next http.Handler, maxObjectBytes int64) http.Handler {
 		limit := int64(0)
 		if ok && info.APIGroup == postern.GroupName && info.Subresource == "" && req.ContentLength != 0 {
 			switch info.Verb {
-			case "create":
+			case "create", "update", "patch":
 				limit = maxObjectBytes
 			case "delete", "deletecollection":
 				limit = maxOptionsBytes
@@ -62,14 +63,16 @@ func WithObjectLimit(next http.Handler, maxObjectBytes int64) http.Handler {
 
 // limitObject returns the request with a bounded body without the payload.
 func limitObject(w http.ResponseWriter, req *http.Request, limit int64) (*http.Request, error) {
-	if !isJSON(req.Header.Get("Content-Type")) {
-		return nil, apierror.New(http.StatusUnsupportedMediaType, metav1.StatusReasonUnsupportedMediaType,
-			"an object must be sent as JSON, with Content-Type application/json: a few lines of YAML can expand to "+
-				"any size")
+	mediaType := mediaTypeOf(req.Header.Get("Content-Type"))
+	if req.Method != http.MethodPatch && mediaType != runtime.ContentTypeJSON {
+		return nil, errNotJSON
 	}
 	body, err := ReadBody(w, req, limit, fmt.Sprintf("the object is over %d bytes", limit))
 	if err != nil {
 		return nil, err
+	}
+	if mediaType == string(types.ApplyYAMLPatchType) && !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
+		return nil, errNotJSON
 	}
 	extracted, rest, err := payload.ExtractValue(body, maxObjectParts, "spec", "payload")
 	if err != nil {
@@ -80,13 +83,20 @@ func limitObject(w http.ResponseWriter, req *http.Request, limit int64) (*http.R
 	return bounded, nil
 }
 
-// isJSON reports whether the framework decodes that Content-Type as JSON.
-func isJSON(contentType string) bool {
+var errNotJSON = apierror.New(http.StatusUnsupportedMediaType, metav1.StatusReasonUnsupportedMediaType,
+	"an object must be sent as JSON, with Content-Type application/json or of a patch: a few lines of YAML can "+
+		"expand to any size")
+
+// mediaTypeOf returns the media type as which the framework decodes a body, or "" if the Content-Type is invalid.
+func mediaTypeOf(contentType string) string {
 	if contentType == "" {
-		return true
+		return runtime.ContentTypeJSON
 	}
 	mediaType, _, err := mime.ParseMediaType(contentType[:min(len(contentType), 256)])
-	return err == nil && mediaType == runtime.ContentTypeJSON
+	if err != nil {
+		return ""
+	}
+	return mediaType
 }
 
 // RestorePayload restores the payload extracted by WithObjectLimit.

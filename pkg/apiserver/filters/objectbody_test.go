@@ -19,12 +19,30 @@ import (
 func toCreate(verb, contentType, body string) *http.Request {
 	info := toObject
 	info.Verb = verb
-	req := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+	method := http.MethodPost
+	if verb == "patch" {
+		method = http.MethodPatch
+	}
+	req := httptest.NewRequest(method, "/", strings.NewReader(body))
 	req.Header.Set("Content-Type", contentType)
 	return req.WithContext(genericapirequest.WithRequestInfo(req.Context(), &info))
 }
 
 func TestObjectBody_PayloadIsExtractedAndRestored(t *testing.T) {
+	for verb, contentTypes := range map[string][]string{
+		"create": {"", "application/json"},
+		"update": {"application/json"},
+		"patch": {"application/apply-patch+yaml", "application/merge-patch+json",
+			"application/strategic-merge-patch+json"},
+	} {
+		for _, contentType := range contentTypes {
+			t.Run(verb+" "+contentType, func(t *testing.T) { mustExtractAndRestore(t, verb, contentType) })
+		}
+	}
+}
+
+func mustExtractAndRestore(t *testing.T, verb, contentType string) {
+	t.Helper()
 	const body = `{"spec":{"payload":{"ref":"main"},"headers":{}}}`
 	served := false
 	WithObjectLimit(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
@@ -41,7 +59,7 @@ func TestObjectBody_PayloadIsExtractedAndRestored(t *testing.T) {
 		if RestorePayload(req.Context(), none); none.Spec.Payload != nil {
 			t.Errorf("restored %s without a payload", none.Spec.Payload.Raw)
 		}
-	}), 1000).ServeHTTP(httptest.NewRecorder(), toCreate("create", "", body))
+	}), 1000).ServeHTTP(httptest.NewRecorder(), toCreate(verb, contentType, body))
 	if !served {
 		t.Error("the request was not served")
 	}
@@ -63,6 +81,13 @@ func TestObjectBody_RefusedBeforeDecoding(t *testing.T) {
 		{"not JSON", toCreate("create", "", `{"spec":{"ref":`), 400, metav1.StatusReasonBadRequest, "is not JSON"},
 		{"YAML", toCreate("create", "application/yaml", "a: b"), 415, metav1.StatusReasonUnsupportedMediaType,
 			"must be sent as JSON"},
+		{"applied YAML", toCreate("patch", "application/apply-patch+yaml", "a: b"), 415,
+			metav1.StatusReasonUnsupportedMediaType, "must be sent as JSON"},
+		{"an update that is no JSON", toCreate("update", "application/yaml", "a: b"), 415,
+			metav1.StatusReasonUnsupportedMediaType, "must be sent as JSON"},
+		{"many operations", toCreate("patch", "application/json-patch+json",
+			`[{}`+strings.Repeat(",{}", maxObjectParts)+`]`), 400, metav1.StatusReasonBadRequest,
+			"but at most 1024 are read"},
 		{"too large", toCreate("create", "application/json", strings.Repeat(" ", 100_001)), 413,
 			metav1.StatusReasonRequestEntityTooLarge,
 			"the object is over 100000 bytes"},

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -24,6 +25,7 @@ import (
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/install"
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/apis/postern/validation"
 	posternopenapi "postern.dev/postern/pkg/generated/openapi"
 )
 
@@ -130,5 +132,42 @@ func TestPayloadCost_IsUpperBound(t *testing.T) {
 		if got > most {
 			t.Errorf("%s: %d bytes allocate %d bytes, more than %d", name, len(body), got, most)
 		}
+	}
+}
+
+// A server-side apply is the most expensive update: the framework tracks the owners of all fields of the record.
+func TestUpdateCost_IsUpperBound(t *testing.T) {
+	record := &postern.WebhookDelivery{}
+	record.Name, record.Namespace, record.UID = "a", "demo", "1"
+	record.Annotations = map[string]string{"a": strings.Repeat("a", 60<<10)}
+	for i := range postern.MaxEvents {
+		record.Spec.Events = append(record.Spec.Events, postern.DeliveryEvent{
+			Source: "generic", Event: "push", Ref: fmt.Sprint(i), Repository: strings.Repeat("a", 450)})
+	}
+	for size, i := 0, 0; size < validation.MaxFinalBytes-1<<10; i++ {
+		record.Status.Targets = append(record.Status.Targets, postern.TargetResult{
+			Kind: postern.TargetApplication, Name: fmt.Sprint(i), Ref: "v1", Result: postern.TargetWritten,
+			Reason: "Requested", Message: strings.Repeat("a", 100)})
+		if i%100 == 0 {
+			size, _ = validation.EncodedBytes(record)
+		}
+	}
+	fields := newFramework(t).fields
+	patch := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "postern.dev/v1alpha1", "kind": "WebhookDelivery",
+		"metadata": map[string]any{"name": "a", "namespace": "demo", "labels": map[string]any{"a": "b"}},
+	}}
+	for _, name := range []string{"first", "second"} {
+		var before, after goruntime.MemStats
+		goruntime.ReadMemStats(&before)
+		applied, err := fields.Apply(record, patch, name, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		goruntime.ReadMemStats(&after)
+		if got := int64(after.TotalAlloc - before.TotalAlloc); got > recordCost {
+			t.Errorf("%s apply allocates %d bytes, more than %d", name, got, recordCost)
+		}
+		record = applied.(*postern.WebhookDelivery)
 	}
 }

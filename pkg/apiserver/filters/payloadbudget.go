@@ -76,9 +76,17 @@ func objectCost(bodyBytes int64) int64 {
 	return PayloadCost(bodyBytes) + basicObjectCost + objectCostPerByte*bodyBytes
 }
 
-// MinPayloadBudget returns the bytes needed for a payload of maxPayloadBytes, or for an object without a payload.
+// recordCost is the memory, in bytes, that the framework takes to change a record of validation.MaxRecordBytes: it
+// decodes and converts it, and tracks field owners.
+const recordCost = 8 << 20
+
+// updateCost returns the most memory, in bytes, that an update or patch of that many bytes takes.
+func updateCost(bodyBytes int64) int64 { return objectCost(bodyBytes) + recordCost }
+
+// MinPayloadBudget returns the bytes needed for a payload of maxPayloadBytes, or for the update of an object without a
+// payload.
 func MinPayloadBudget(maxPayloadBytes int64) int64 {
-	return max(PayloadCost(maxPayloadBytes), objectCost(ObjectBytes(0)))
+	return max(PayloadCost(maxPayloadBytes), updateCost(ObjectBytes(0)))
 }
 
 // ObjectBytes returns the size limit of an object with a base64 payload of that size and some metadata.
@@ -95,11 +103,15 @@ type bodyClass struct {
 
 func (b *PayloadBudget) payloads() bodyClass { return bodyClass{b.largestPayload, PayloadCost} }
 func (b *PayloadBudget) objects() bodyClass  { return bodyClass{b.largestObject, objectCost} }
+func (b *PayloadBudget) updates() bodyClass  { return bodyClass{b.largestObject, updateCost} }
 
 // bodyClassFor returns the class of bodies at the endpoint of a request.
 func (b *PayloadBudget) bodyClassFor(info *genericapirequest.RequestInfo) bodyClass {
-	if info.Subresource != "" {
+	switch {
+	case info.Subresource != "":
 		return b.payloads()
+	case info.Verb == "update" || info.Verb == "patch":
+		return b.updates()
 	}
 	return b.objects()
 }

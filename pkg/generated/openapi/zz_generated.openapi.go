@@ -79,6 +79,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.DeliveryEvent{}.OpenAPIModelName():         schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref),
 		v1alpha1.DeliveryProgress{}.OpenAPIModelName():      schema_postern_apis_postern_v1alpha1_DeliveryProgress(ref),
 		v1alpha1.GatewaySync{}.OpenAPIModelName():           schema_postern_apis_postern_v1alpha1_GatewaySync(ref),
+		v1alpha1.IgnoredPart{}.OpenAPIModelName():           schema_postern_apis_postern_v1alpha1_IgnoredPart(ref),
 		v1alpha1.ImageReference{}.OpenAPIModelName():        schema_postern_apis_postern_v1alpha1_ImageReference(ref),
 		v1alpha1.JSON{}.OpenAPIModelName():                  schema_postern_apis_postern_v1alpha1_JSON(ref),
 		v1alpha1.PayloadDigest{}.OpenAPIModelName():         schema_postern_apis_postern_v1alpha1_PayloadDigest(ref),
@@ -2852,6 +2853,13 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 							Format:      "",
 						},
 					},
+					"sshURL": {
+						SchemaProps: spec.SchemaProps{
+							Description: "URL of the same repository for SSH, if the payload includes it.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 					"revision": {
 						SchemaProps: spec.SchemaProps{
 							Description: "Commit id that the ref pointed to when the event happened.",
@@ -3008,6 +3016,36 @@ func schema_postern_apis_postern_v1alpha1_GatewaySync(ref common.ReferenceCallba
 		},
 		Dependencies: []string{
 			v1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_postern_apis_postern_v1alpha1_IgnoredPart(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "IgnoredPart is a part of a payload that requests nothing.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Reason, as one CamelCase word for programs.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Human-readable explanation.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"reason", "message"},
+			},
+		},
 	}
 }
 
@@ -3240,6 +3278,13 @@ func schema_postern_apis_postern_v1alpha1_TargetResult(ref common.ReferenceCallb
 							Format:      "",
 						},
 					},
+					"repository": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Repository of the ref, if the delivery has the same ref of several repositories.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 					"previousRef": {
 						SchemaProps: spec.SchemaProps{
 							Description: "Ref that the target had before: the one requested last, otherwise the one in its specification.",
@@ -3289,7 +3334,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookDelivery(ref common.ReferenceCa
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "WebhookDelivery is one webhook that was delivered to this namespace: its content, its sender and its outcome. Creating one delivers it. A delivery is immutable, and is deleted when its time to live is over.",
+				Description: "WebhookDelivery is one webhook that was delivered to this namespace: its content, its sender and its outcome. Creating one delivers it. Later, only its metadata can be changed. It is deleted when its time to live is over, even if it has finalizers.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -3322,7 +3367,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookDelivery(ref common.ReferenceCa
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Outcome of the delivery. Only the server writes it; values set by a client are dropped.",
+							Description: "Outcome of the delivery. Only the server writes it: values that a client sets are dropped when the delivery is created, and rejected later.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.WebhookDeliveryStatus{}.OpenAPIModelName()),
 						},
@@ -3520,7 +3565,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliveryStatus(ref common.Refer
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Verified: whether the sender was authenticated. Applied: whether every target has the requested ref.",
+							Description: "Verified: whether the sender was authenticated. Applied: whether every target has the requested ref. Held: false if another client changed a target soon after it was written; absent otherwise.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -3544,6 +3589,24 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliveryStatus(ref common.Refer
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
 										Ref: ref(v1alpha1.TargetResult{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"ignored": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Parts of the payload that request nothing, and why, if other parts request something. At most 16.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.IgnoredPart{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -3597,7 +3660,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliveryStatus(ref common.Refer
 			},
 		},
 		Dependencies: []string{
-			v1.Condition{}.OpenAPIModelName(), v1.MicroTime{}.OpenAPIModelName(), v1alpha1.DeliveryProgress{}.OpenAPIModelName(), v1alpha1.PayloadDigest{}.OpenAPIModelName(), v1alpha1.Repeats{}.OpenAPIModelName(), v1alpha1.Sender{}.OpenAPIModelName(), v1alpha1.TargetResult{}.OpenAPIModelName()},
+			v1.Condition{}.OpenAPIModelName(), v1.MicroTime{}.OpenAPIModelName(), v1alpha1.DeliveryProgress{}.OpenAPIModelName(), v1alpha1.IgnoredPart{}.OpenAPIModelName(), v1alpha1.PayloadDigest{}.OpenAPIModelName(), v1alpha1.Repeats{}.OpenAPIModelName(), v1alpha1.Sender{}.OpenAPIModelName(), v1alpha1.TargetResult{}.OpenAPIModelName()},
 	}
 }
 

@@ -6,6 +6,7 @@ package webhookdelivery
 import (
 	"context"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -25,8 +26,8 @@ type Executor interface {
 	Drain()
 }
 
-// REST serves webhookdeliveries, without update and patch: deliveries are immutable, and only the server sets the
-// status.
+// REST serves webhookdeliveries. Clients can update only the metadata: a delivery happens once, and only the server
+// sets the status.
 type REST struct {
 	store    *Store
 	executor Executor
@@ -40,6 +41,7 @@ var (
 	_ rest.Lister               = &REST{}
 	_ rest.Watcher              = &REST{}
 	_ rest.Creater              = &REST{}
+	_ rest.Patcher              = &REST{}
 	_ rest.GracefulDeleter      = &REST{}
 	_ rest.CollectionDeleter    = &REST{}
 	_ rest.StorageWithReadiness = &REST{}
@@ -105,6 +107,26 @@ func (r *REST) List(ctx context.Context, options *internalversion.ListOptions) (
 // Watch watches deliveries.
 func (r *REST) Watch(ctx context.Context, options *internalversion.ListOptions) (watch.Interface, error) {
 	return r.store.store.Watch(ctx, options)
+}
+
+// Update changes the metadata of a record. With forceAllowCreate, for server-side apply, it executes a delivery that
+// does not exist.
+func (r *REST) Update(
+	ctx context.Context, name string, object rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc,
+	updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions,
+) (updated runtime.Object, created bool, err error) {
+	updated, err = r.store.UpdateMetadata(ctx, name, object, updateValidation, options)
+	if !forceAllowCreate || !apierrors.IsNotFound(err) {
+		return updated, false, err
+	}
+	applied, err := object.UpdatedObject(ctx, r.New()) // runs mutating admission of the create
+	if err != nil {
+		return nil, false, err
+	}
+	rest.WipeObjectMetaSystemFields(applied.(*postern.WebhookDelivery))
+	updated, err = r.Create(ctx, applied, createValidation, &metav1.CreateOptions{
+		DryRun: options.DryRun, FieldManager: options.FieldManager, FieldValidation: options.FieldValidation})
+	return updated, err == nil, err
 }
 
 // Delete deletes the record of a delivery; its target is not changed.

@@ -7,11 +7,14 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/authentication/user"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
 
 	"postern.dev/postern/apis/postern"
 )
@@ -93,6 +96,41 @@ func TestREST_CreateRedactsWithoutIdentity(t *testing.T) {
 		if status := got.(*postern.WebhookDelivery).Status; len(status.Targets) != tc.want ||
 			status.Phase != postern.DeliveryApplied {
 			t.Errorf("%s: got %+v, want %d targets", name, status, tc.want)
+		}
+	}
+}
+
+// Server-side apply of an object that does not exist creates it, with all that a create does.
+func TestREST_ApplyExecutesNewDelivery(t *testing.T) {
+	store := newStoreFixture(t, time.Hour)
+	ctx := genericapirequest.WithNamespace(byJane(t), "demo")
+	applied := func(_ context.Context, _, _ runtime.Object) (runtime.Object, error) {
+		d := pending("new")
+		d.DeletionTimestamp = new(metav1.Now()) // only the server sets it
+		return d, nil
+	}
+	refusal := errors.New("the user may not create")
+	for name, test := range map[string]struct {
+		mayCreate error
+		force     bool
+		want      func(error) bool
+	}{
+		"apply":             {nil, true, func(err error) bool { return err == nil }},
+		"apply, dry run":    {nil, true, func(err error) bool { return err == nil }},
+		"another patch":     {nil, false, apierrors.IsNotFound},
+		"apply, no creator": {refusal, true, func(err error) bool { return errors.Is(err, refusal) }},
+	} {
+		executor := &fakeExecutor{}
+		validate := func(context.Context, runtime.Object) error { return test.mayCreate }
+		dryRun := name == "apply, dry run"
+		_, created, err := NewREST(store.Store, executor).Update(ctx, "new",
+			rest.DefaultUpdatedObjectInfo(nil, applied), validate, rest.ValidateAllObjectUpdateFunc, test.force,
+			&metav1.UpdateOptions{DryRun: dryRunOption(dryRun)})
+		if !test.want(err) || created != (err == nil) || (executor.executed != nil) != (err == nil) {
+			t.Errorf("%s: created %t, executed %v, error %v", name, created, executor.executed, err)
+		}
+		if executor.dryRun != dryRun || executor.executed != nil && executor.executed.DeletionTimestamp != nil {
+			t.Errorf("%s: executed %v, dry run %t", name, executor.executed, executor.dryRun)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func largest(t *testing.T) *postern.WebhookDelivery {
 	return d
 }
 
-// The target is written while the delivery is stored. If the record were rejected then, the write would have no record.
+// Targets are written before the delivery is recorded. If the record were rejected then, the write would have none.
 func TestStore_CheckedSizeIsStorable(t *testing.T) {
 	text := strings.Repeat("&", 1024) // the longest message
 	for name, add := range map[string]func(*postern.WebhookDelivery){
@@ -44,6 +44,15 @@ func TestStore_CheckedSizeIsStorable(t *testing.T) {
 			d.Status.Phase, d.Status.Reason, d.Status.Message = postern.DeliveryIgnored, "NoTarget", text
 			d.Status.Conditions = append(d.Status.Conditions,
 				metav1.Condition{Type: "Applied", Reason: "NoTarget", Message: text})
+		},
+		"with the results of its targets": func(d *postern.WebhookDelivery) {
+			d.Status.Phase, d.Status.Reason, d.Status.Message = postern.DeliveryPending, "NotReached", text
+			d.Status.Conditions = append(d.Status.Conditions,
+				metav1.Condition{Type: "Applied", Reason: "NotReached", Message: text})
+			for range 448 << 10 / (len(text) * 6) { // as many bytes of JSON as delivery lists
+				d.Status.Targets = append(d.Status.Targets, postern.TargetResult{Message: text})
+			}
+			d.Status.Progress = &postern.DeliveryProgress{Except: []string{strings.Repeat("a", 32<<10)}}
 		},
 	} {
 		d := largest(t)

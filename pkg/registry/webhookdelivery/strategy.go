@@ -34,10 +34,14 @@ func newStrategy(typer runtime.ObjectTyper) strategy {
 
 func (strategy) NamespaceScoped() bool { return true }
 
-// PrepareForCreate drops managed fields, because clients never update a record, and blockOwnerDeletion.
+// PrepareForCreate drops blockOwnerDeletion, and managed fields unless the record was applied.
 func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
-	delivery := obj.(*postern.WebhookDelivery)
-	delivery.ManagedFields = nil
+	dropMetadata(ctx, obj.(*postern.WebhookDelivery))
+}
+
+// dropMetadata drops what a record does not keep of the metadata that a client has sent.
+func dropMetadata(ctx context.Context, delivery *postern.WebhookDelivery) {
+	delivery.ManagedFields = validation.StoredManagedFields(delivery.ManagedFields)
 	if clearBlockOwnerDeletion(delivery) {
 		warning.AddWarning(ctx, "",
 			"metadata.ownerReferences: blockOwnerDeletion is dropped, since no owner waits for the deletion of a "+
@@ -46,7 +50,8 @@ func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 }
 
 // clearBlockOwnerDeletion clears blockOwnerDeletion of all owner references and reports whether one had it. Foreground
-// deletion of an owner would wait for the delivery, which the garbage collector can't delete while Postern is down.
+// deletion of an owner would wait for the delivery, which the garbage collector can't delete while Postern is down or a
+// finalizer keeps it. The kube-apiserver lets only callers set it that may change the finalizers of the owner.
 func clearBlockOwnerDeletion(delivery *postern.WebhookDelivery) (found bool) {
 	for i := range delivery.OwnerReferences {
 		owner := &delivery.OwnerReferences[i]
@@ -59,15 +64,19 @@ func clearBlockOwnerDeletion(delivery *postern.WebhookDelivery) (found bool) {
 func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
 	delivery := obj.(*postern.WebhookDelivery)
 	errs := validation.ValidateRecord(delivery)
-	if size, err := validation.EncodedBytes(delivery); err != nil || size > validation.MaxRecordBytes {
-		errs = append(errs, field.TooLong(nil, "", validation.MaxRecordBytes))
+	maxBytes := validation.MaxRecordBytes
+	if status := delivery.Status; len(status.Targets) > 0 || status.Progress != nil { // recorded with its outcome
+		maxBytes = validation.MaxFinalBytes
+	}
+	if size, err := validation.EncodedBytes(delivery); err != nil || size > maxBytes {
+		errs = append(errs, field.TooLong(nil, "", maxBytes))
 	}
 	return errs
 }
 
 func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
 
-// PrepareForUpdate restores the spec, which is immutable and needs no further validation.
+// PrepareForUpdate restores the spec: the server updates only the status.
 func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	obj.(*postern.WebhookDelivery).Spec = old.(*postern.WebhookDelivery).Spec
 }
@@ -83,6 +92,19 @@ func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object
 func (strategy) AllowCreateOnUpdate(context.Context) bool      { return false }
 func (strategy) AllowUnconditionalUpdate(context.Context) bool { return false }
 func (strategy) Canonicalize(runtime.Object)                   {}
+
+// clientStrategy defines what clients may update: the metadata.
+type clientStrategy struct{ strategy }
+
+// PrepareForUpdate drops what a record does not keep.
+func (clientStrategy) PrepareForUpdate(ctx context.Context, obj, _ runtime.Object) {
+	dropMetadata(ctx, obj.(*postern.WebhookDelivery))
+}
+
+// ValidateUpdate also rejects what mutating admission has changed.
+func (clientStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return validation.ValidateUpdate(obj.(*postern.WebhookDelivery), old.(*postern.WebhookDelivery))
+}
 
 func matchDelivery(label labels.Selector, field fields.Selector) storage.SelectionPredicate {
 	return storage.SelectionPredicate{Label: label, Field: field, GetAttrs: getAttrs}

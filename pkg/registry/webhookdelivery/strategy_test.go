@@ -17,15 +17,23 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestStrategy_DropsManagedFields(t *testing.T) {
-	delivery := applied()
-	delivery.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
-	newStrategy(newScheme()).PrepareForCreate(t.Context(), delivery)
-	if diff := cmp.Diff(applied().Spec, delivery.Spec); diff != "" {
-		t.Errorf("spec (-want +got):\n%s", diff)
-	}
-	if delivery.ManagedFields != nil {
-		t.Errorf("got %v", delivery.ManagedFields)
+// A record that was never applied needs no managed fields: the first apply adds them.
+func TestStrategy_KeepsManagedFieldsOnlyIfApplied(t *testing.T) {
+	for operation, want := range map[metav1.ManagedFieldsOperationType]int{"Update": 0, "Apply": 2} {
+		entries := []metav1.ManagedFieldsEntry{{Manager: "a", Operation: "Update"},
+			{Manager: "b", Operation: operation}}
+		created, updated := applied(), applied()
+		created.ManagedFields, updated.ManagedFields = entries, entries
+		newStrategy(newScheme()).PrepareForCreate(t.Context(), created)
+		clientStrategy{}.PrepareForUpdate(t.Context(), updated, applied())
+		for name, d := range map[string]*postern.WebhookDelivery{"created": created, "updated": updated} {
+			if got := len(d.ManagedFields); got != want {
+				t.Errorf("%s, %s: %d entries, want %d", name, operation, got, want)
+			}
+			if diff := cmp.Diff(applied().Spec, d.Spec); diff != "" {
+				t.Errorf("%s: spec (-want +got):\n%s", name, diff)
+			}
+		}
 	}
 }
 
@@ -33,13 +41,20 @@ func TestStrategy_DropsManagedFields(t *testing.T) {
 func TestStrategy_NoBlockingOwners(t *testing.T) {
 	owner := metav1.OwnerReference{APIVersion: "stoker.io/v1alpha1", Kind: "GatewaySync", Name: "plant", UID: "1",
 		Controller: new(true)}
-	for name, block := range map[string]*bool{"not said": nil, "false": new(false), "true": new(true)} {
+	for name, block := range map[string]*bool{
+		"not said": nil, "false": new(false), "true": new(true), "true, in an update": new(true),
+	} {
 		delivery := applied()
 		blocking := owner
 		blocking.BlockOwnerDeletion = block
 		delivery.OwnerReferences = []metav1.OwnerReference{owner, blocking}
 		warnings := &recorder{}
-		newStrategy(newScheme()).PrepareForCreate(warning.WithWarningRecorder(t.Context(), warnings), delivery)
+		ctx := warning.WithWarningRecorder(t.Context(), warnings)
+		if name == "true, in an update" {
+			clientStrategy{}.PrepareForUpdate(ctx, delivery, applied())
+		} else {
+			newStrategy(newScheme()).PrepareForCreate(ctx, delivery)
+		}
 		if diff := cmp.Diff([]metav1.OwnerReference{owner, owner}, delivery.OwnerReferences); diff != "" {
 			t.Errorf("%s: owners (-want +got):\n%s", name, diff)
 		}
@@ -71,18 +86,45 @@ func TestStrategy_UpdateChangesStatusOnly(t *testing.T) {
 	}
 }
 
+// Admission may have changed the spec after the update was received.
+func TestStrategy_ClientsUpdateMetadataOnly(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*postern.WebhookDelivery)
+		errs   int
+	}{
+		"a label":   {func(d *postern.WebhookDelivery) { d.Labels = map[string]string{"a": "b"} }, 0},
+		"the spec":  {func(d *postern.WebhookDelivery) { d.Spec.Ref = "other" }, 1},
+		"the phase": {func(d *postern.WebhookDelivery) { d.Status.Phase = postern.DeliveryFailed }, 1},
+	} {
+		old := applied()
+		updated := old.DeepCopy()
+		test.change(updated)
+		clientStrategy{}.PrepareForUpdate(t.Context(), updated, old)
+		if errs := (clientStrategy{}).ValidateUpdate(t.Context(), updated, old); len(errs) != test.errs {
+			t.Errorf("%s: got errors %v, want %d", name, errs, test.errs)
+		}
+	}
+}
+
 func TestStrategy_RefusesInvalidRecords(t *testing.T) {
 	s := newStrategy(newScheme())
 	created, spoilt := applied(), applied()
 	created.ResourceVersion, spoilt.ResourceVersion = "", ""
 	large := created.DeepCopy()
 	large.Annotations = map[string]string{"x": strings.Repeat("&", 50<<10)}
+	withResults, withProgress, tooLarge := large.DeepCopy(), large.DeepCopy(), large.DeepCopy()
+	withResults.Status.Targets = []postern.TargetResult{{Message: strings.Repeat("&", 70<<10)}}
+	withProgress.Status.Progress = &postern.DeliveryProgress{Except: []string{strings.Repeat("a", 32<<10)}}
+	tooLarge.Status.Targets = []postern.TargetResult{{Message: strings.Repeat("&", 90<<10)}}
 	invalid := applied()
 	invalid.Spec.Events[0].Ref = "-rf" // no longer valid for new records
 	spoilt.Spec.Payload = &postern.JSON{Raw: []byte("{}")}
 	for name, errs := range map[string]int{
 		"created sound":  len(s.Validate(t.Context(), created)),
 		"created large":  len(s.Validate(t.Context(), large)) - 1,
+		"with results":   len(s.Validate(t.Context(), withResults)),
+		"with progress":  len(s.Validate(t.Context(), withProgress)),
+		"too large":      len(s.Validate(t.Context(), tooLarge)) - 1,
 		"updated old":    len(s.ValidateUpdate(t.Context(), invalid, applied())),
 		"updated sound":  len(s.ValidateUpdate(t.Context(), applied(), applied())),
 		"created spoilt": len(s.Validate(t.Context(), spoilt)) - 1,

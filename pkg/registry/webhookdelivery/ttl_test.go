@@ -16,12 +16,14 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 
 	"postern.dev/postern/apis/postern"
@@ -108,19 +110,26 @@ func TestTTL_LeaseBeforeAndAfterUpdate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check := func(when string) {
+	check := func(name, when string) {
 		t.Helper()
-		got, err := store.leaseSeconds(ctx, "d")
+		got, err := store.leaseSeconds(ctx, name)
 		if err != nil || got < ttl || got > ttl+reused {
 			t.Errorf("%s: got a lease of %d seconds, %v; want %d to %d", when, got, err, ttl, ttl+reused)
 		}
 	}
-	check("created")
+	check("d", "created")
 	record.Status.Phase = postern.DeliveryApplied
 	if _, err := store.UpdateStatus(ctx, record); err != nil {
 		t.Fatal(err)
 	}
-	check("updated")
+	check("d", "updated")
+
+	once := pending("once")
+	once.Status.Phase = postern.DeliveryApplied
+	if _, err := store.Create(ctx, once, false); err != nil {
+		t.Fatal(err)
+	}
+	check("once", "created with its outcome")
 }
 
 func TestTTL_ExpiryAfterUpdateIsWatched(t *testing.T) {
@@ -158,6 +167,62 @@ func TestTTL_ExpiryAfterUpdateIsWatched(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Error("got no event")
+	}
+}
+
+// A client could keep a record by updating it more often than the shortest lease of etcd.
+func TestTTL_ClientsDoNotExtend(t *testing.T) {
+	const ttl = time.Hour
+	now := time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
+	for _, test := range []struct {
+		phase   postern.DeliveryPhase
+		created time.Duration
+		want    time.Duration
+	}{
+		{"Applied", 0, ttl},
+		{"Failed", 20 * time.Minute, 40 * time.Minute},
+		{"Failed", ttl + time.Minute, -time.Minute},
+		{"Pending", 0, ttl},
+		{"Pending", ttl, ttl},
+		{"Pending", ttl + 20*time.Minute, 40 * time.Minute},
+		{"Pending", 2*ttl + time.Minute, -time.Minute},
+	} {
+		d := &postern.WebhookDelivery{}
+		d.CreationTimestamp = metav1.NewTime(now.Add(-test.created).Truncate(time.Second))
+		d.Status.Phase = test.phase
+		if got := timeLeft(d, ttl, now); got > test.want+time.Second || got < test.want-time.Second {
+			t.Errorf("%s, %s old: %s are left, want %s", test.phase, test.created, got, test.want)
+		}
+	}
+}
+
+func TestTTL_ExpiredRecordIsNotUpdated(t *testing.T) {
+	store := newStoreFixture(t, 2*time.Second)
+	ctx := genericapirequest.WithNamespace(t.Context(), "demo")
+	record := pending("d")
+	record.Status.Phase = postern.DeliveryApplied
+	if _, err := store.Create(ctx, record, false); err != nil {
+		t.Fatal(err)
+	}
+	storage := NewREST(store.Store, &fakeExecutor{})
+	updates := 0
+	relabel := func(_ context.Context, _, old runtime.Object) (runtime.Object, error) {
+		d := old.DeepCopyObject().(*postern.WebhookDelivery)
+		d.Labels = map[string]string{"update": fmt.Sprint(updates)}
+		return d, nil
+	}
+	condition := func(ctx context.Context) (bool, error) {
+		updates++
+		_, _, err := storage.Update(ctx, "d", rest.DefaultUpdatedObjectInfo(nil, relabel), nil,
+			rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
+		if apierrors.IsNotFound(err) {
+			return true, nil
+		}
+		return false, err
+	}
+	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, time.Minute, true, condition)
+	if err != nil || updates < 2 {
+		t.Errorf("the record is still updated after %d updates: %v", updates, err)
 	}
 }
 

@@ -8,6 +8,7 @@ package webhooksource
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -57,6 +58,8 @@ func (s Senders) Describe(namespace string) []postern.WebhookSource {
 // REST serves webhooksources.
 type REST struct {
 	describer Describer
+	// namespaces returns the names of all namespaces.
+	namespaces func() ([]string, error)
 }
 
 var (
@@ -67,7 +70,9 @@ var (
 )
 
 // NewREST returns the storage of webhooksources.
-func NewREST(describer Describer) *REST { return &REST{describer} }
+func NewREST(describer Describer, namespaces func() ([]string, error)) *REST {
+	return &REST{describer, namespaces}
+}
 
 // New returns an empty object.
 func (r *REST) New() runtime.Object { return &postern.WebhookSource{} }
@@ -94,20 +99,83 @@ func (r *REST) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runt
 	return nil, apierrors.NewNotFound(postern.Resource("webhooksources"), name)
 }
 
-// List returns all types of sender in a namespace. Selectors match names. A list of all namespaces is rejected, because
-// types of sender are described only for a given namespace.
+// maxUnpaged bounds a list that is not paged, with some 30 MiB.
+const maxUnpaged = 50_000
+
+// List returns the types of sender in a namespace, or in all namespaces in the order of their names. Selectors match
+// names.
 func (r *REST) List(ctx context.Context, options *internalversion.ListOptions) (runtime.Object, error) {
-	namespace := genericapirequest.NamespaceValue(ctx)
-	if namespace == "" {
-		return nil, apierrors.NewBadRequest("webhooksources are listed per namespace: give one")
+	if options == nil {
+		options = &internalversion.ListOptions{}
+	}
+	after, err := parsePosition(options.Continue)
+	if err != nil {
+		return nil, err
+	}
+	namespaces, err := r.listedNamespaces(ctx, options, after.namespace)
+	if err != nil {
+		return nil, err
 	}
 	list := &postern.WebhookSourceList{Items: []postern.WebhookSource{}} // never null in JSON
-	for _, source := range r.describer.Describe(namespace) {
-		if matchesOptions(&source, options) {
-			list.Items = append(list.Items, source)
+	for _, namespace := range namespaces {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		for _, source := range after.rest(r.describer.Describe(namespace)) {
+			switch {
+			case !matchesOptions(&source, options):
+			case options.Limit > 0 && int64(len(list.Items)) == options.Limit:
+				list.Continue = positionOf(&list.Items[len(list.Items)-1])
+				return list, nil
+			case len(list.Items) == maxUnpaged:
+				return nil, apierrors.NewBadRequest(fmt.Sprintf(
+					"the list has more than %d items: set limit, or select a namespace", maxUnpaged))
+			default:
+				list.Items = append(list.Items, source)
+			}
 		}
 	}
 	return list, nil
+}
+
+// listedNamespaces returns the selected namespaces from first on, in order.
+func (r *REST) listedNamespaces(
+	ctx context.Context, options *internalversion.ListOptions, first string,
+) ([]string, error) {
+	if namespace := genericapirequest.NamespaceValue(ctx); namespace != metav1.NamespaceAll {
+		return []string{namespace}, nil
+	}
+	namespaces, err := r.namespaces()
+	if err != nil {
+		return nil, apierrors.NewInternalError(fmt.Errorf("could not list the namespaces: %w", err))
+	}
+	selected := fields.Everything()
+	if options.FieldSelector != nil {
+		selected = options.FieldSelector
+	}
+	only, exact := selected.RequiresExactMatch("metadata.namespace")
+	namespaces = slices.DeleteFunc(namespaces, func(name string) bool { return name < first || exact && name != only })
+	slices.Sort(namespaces)
+	return namespaces, nil
+}
+
+// position is the last item of the page before.
+type position struct{ namespace, name string }
+
+func positionOf(source *postern.WebhookSource) string { return source.Namespace + "/" + source.Name }
+
+func parsePosition(token string) (position, error) {
+	namespace, name, ok := strings.Cut(token, "/")
+	if token != "" && !ok {
+		return position{}, apierrors.NewBadRequest("the continue token is not valid: list from the start")
+	}
+	return position{namespace, name}, nil
+}
+
+// rest returns the sources of one namespace after the position.
+func (p position) rest(sources []postern.WebhookSource) []postern.WebhookSource {
+	isLast := func(s postern.WebhookSource) bool { return s.Namespace == p.namespace && s.Name == p.name }
+	return sources[slices.IndexFunc(sources, isLast)+1:]
 }
 
 func matchesOptions(source *postern.WebhookSource, options *internalversion.ListOptions) bool {
@@ -141,6 +209,7 @@ func (r *REST) ConvertToTable(_ context.Context, obj, options runtime.Object) (*
 	case *postern.WebhookSource:
 		table.Rows = append(table.Rows, row(obj))
 	case *postern.WebhookSourceList:
+		table.ListMeta = obj.ListMeta // kubectl reads on from there
 		for i := range obj.Items {
 			table.Rows = append(table.Rows, row(&obj.Items[i]))
 		}

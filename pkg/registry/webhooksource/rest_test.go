@@ -5,6 +5,8 @@ package webhooksource
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -32,6 +34,11 @@ func (describer) Describe(namespace string) []postern.WebhookSource {
 	}
 }
 
+// newTestREST returns a storage with two namespaces.
+func newTestREST() *REST {
+	return NewREST(describer{}, func() ([]string, error) { return []string{"other", "demo"}, nil })
+}
+
 func source(namespace, name string, status postern.WebhookSourceStatus) postern.WebhookSource {
 	return postern.WebhookSource{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Status: status}
 }
@@ -41,7 +48,7 @@ func in(t *testing.T, namespace string) context.Context {
 }
 
 func TestREST_Get(t *testing.T) {
-	storage := NewREST(describer{})
+	storage := newTestREST()
 	got, err := storage.Get(in(t, "demo"), "harbor", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +85,7 @@ func TestREST_ListSelectors(t *testing.T) {
 		"a label, which none has": {selector("", "team=a"), []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			obj, err := NewREST(describer{}).List(in(t, "demo"), test.options)
+			obj, err := newTestREST().List(in(t, "demo"), test.options)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,21 +104,88 @@ func TestREST_ListSelectors(t *testing.T) {
 	}
 }
 
-func TestREST_ListNeedsNamespace(t *testing.T) {
-	if _, err := NewREST(describer{}).List(in(t, ""), nil); !apierrors.IsBadRequest(err) {
+func listed(t *testing.T, namespace string, options *internalversion.ListOptions) (names []string, next string) {
+	t.Helper()
+	obj, err := newTestREST().List(in(t, namespace), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := obj.(*postern.WebhookSourceList)
+	for _, item := range list.Items {
+		names = append(names, item.Namespace+"/"+item.Name)
+	}
+	return names, list.Continue
+}
+
+func TestREST_ListAllNamespaces(t *testing.T) {
+	all := []string{"demo/github", "demo/harbor", "other/github", "other/harbor"}
+	if got, next := listed(t, "", nil); !slices.Equal(got, all) || next != "" {
+		t.Errorf("got %v, continue %q; want %v", got, next, all)
+	}
+	inOther := &internalversion.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.namespace", "other")}
+	if got, _ := listed(t, "", inOther); !slices.Equal(got, all[2:]) {
+		t.Errorf("got %v, want %v", got, all[2:])
+	}
+}
+
+func TestREST_ListPages(t *testing.T) {
+	for namespace, want := range map[string][]string{
+		"":     {"demo/github", "demo/harbor", "other/github", "other/harbor"},
+		"demo": {"demo/github", "demo/harbor"},
+	} {
+		for limit := range int64(6) {
+			var got []string
+			options := &internalversion.ListOptions{Limit: limit}
+			for range want {
+				page, next := listed(t, namespace, options)
+				if got = append(got, page...); limit > 0 && int64(len(page)) > limit {
+					t.Errorf("got a page of %d, want at most %d", len(page), limit)
+				}
+				if options.Continue = next; next == "" {
+					break
+				}
+			}
+			if !slices.Equal(got, want) || options.Continue != "" {
+				t.Errorf("%q, limit %d: got %v, want %v", namespace, limit, got, want)
+			}
+		}
+	}
+}
+
+func TestREST_ListRefusesForgedContinue(t *testing.T) {
+	_, err := newTestREST().List(in(t, ""), &internalversion.ListOptions{Continue: "forged"})
+	if !apierrors.IsBadRequest(err) {
 		t.Errorf("got %v, want a bad request", err)
 	}
 }
 
+func TestREST_ListOfManyMustBePaged(t *testing.T) {
+	storage := NewREST(describer{}, func() ([]string, error) { return make([]string, maxUnpaged/2+1), nil })
+	if _, err := storage.List(in(t, ""), nil); !apierrors.IsBadRequest(err) {
+		t.Errorf("got %v, want a bad request", err)
+	}
+}
+
+func TestREST_ListNamespacesFailed(t *testing.T) {
+	storage := NewREST(describer{}, func() ([]string, error) { return nil, errors.New("not in the cache") })
+	if _, err := storage.List(in(t, ""), nil); !apierrors.IsInternalError(err) {
+		t.Errorf("got %v, want an internal error", err)
+	}
+}
+
 func TestREST_Table(t *testing.T) {
-	storage := NewREST(describer{})
+	storage := newTestREST()
 	list, err := storage.List(in(t, "demo"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	list.(*postern.WebhookSourceList).Continue = "demo/harbor"
 	table, err := storage.ConvertToTable(t.Context(), list, nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if table.Continue != "demo/harbor" {
+		t.Errorf("kubectl ends after the first page: %+v", table.ListMeta)
 	}
 	var cells [][]any
 	for _, row := range table.Rows {

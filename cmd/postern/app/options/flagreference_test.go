@@ -27,6 +27,7 @@ All flags of ` + "`postern`, as `postern --help`" + ` lists them, by topic. ` +
 	`[Installing](../install.md#flags) explains how to set one.
 `
 
+// The reference has the defaults, so that no change of one goes unnoticed.
 func TestFlagReference_IsCurrent(t *testing.T) {
 	t.Setenv("POD_NAMESPACE", "postern-system") // the default of some flags
 	got := flagReference()

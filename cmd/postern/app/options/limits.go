@@ -4,6 +4,7 @@
 package options
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -96,16 +97,19 @@ func (l *Limits) addFlags(sets *cliflag.NamedFlagSets, serverRun *genericoptions
 		minDirectRequestsPerSecond, maxDirectRequestsPerSecond))
 }
 
-// validate returns all errors. maxPayloadBytes is the limit for one payload.
+// validate returns all errors, and nil where there is none. maxPayloadBytes is the limit for one payload.
 func (l *Limits) validate(maxPayloadBytes int64, serverRun *genericoptions.ServerRunOptions) []error {
-	var errs []error
-	within := func(flag string, value, least, most int64) {
-		if value < least || value > most {
-			errs = append(errs, fmt.Errorf("--%s is %d: it must be from %d to %d", flag, value, least, most))
-		}
+	errs := []error{
+		within("--max-requests-inflight", serverRun.MaxRequestsInFlight, 1, maxRequests),
+		within("--max-mutating-requests-inflight", serverRun.MaxMutatingRequestsInFlight, 1, maxRequests),
+		within("--payload-timeout", l.PayloadTimeout, minPayloadTimeout, maxPayloadTimeout),
+		within("--max-deliveries", l.MaxDeliveries, minMaxDeliveries, maxMaxDeliveries),
+		within("--max-delivery-bytes", l.MaxDeliveryBytes, minMaxDeliveryBytes, maxBytes),
+		within("--max-namespace-share-percent", l.NamespaceSharePercent, 1, 100),
+		within("--etcd-quota-bytes", l.EtcdQuotaBytes, minEtcdQuotaBytes, maxEtcdQuotaBytes),
+		within("--direct-requests-per-second", l.DirectRequestsPerSecond, minDirectRequestsPerSecond,
+			maxDirectRequestsPerSecond),
 	}
-	within("max-requests-inflight", int64(serverRun.MaxRequestsInFlight), 1, maxRequests)
-	within("max-mutating-requests-inflight", int64(serverRun.MaxMutatingRequestsInFlight), 1, maxRequests)
 	if least := filters.MinPayloadBudget(maxPayloadBytes); l.MaxInflightPayloadBytes < least ||
 		l.MaxInflightPayloadBytes > maxBytes {
 		errs = append(errs, fmt.Errorf(
@@ -113,15 +117,13 @@ func (l *Limits) validate(maxPayloadBytes int64, serverRun *genericoptions.Serve
 				"an object without one may take, to %d",
 			l.MaxInflightPayloadBytes, least, maxPayloadBytes, int64(maxBytes)))
 	}
-	if l.PayloadTimeout < minPayloadTimeout || l.PayloadTimeout > maxPayloadTimeout {
-		errs = append(errs, fmt.Errorf("--payload-timeout is %s: it must be from %s to %s",
-			l.PayloadTimeout, minPayloadTimeout, maxPayloadTimeout))
-	}
-	within("max-deliveries", int64(l.MaxDeliveries), minMaxDeliveries, maxMaxDeliveries)
-	within("max-delivery-bytes", l.MaxDeliveryBytes, minMaxDeliveryBytes, maxBytes)
-	within("max-namespace-share-percent", int64(l.NamespaceSharePercent), 1, 100)
-	within("etcd-quota-bytes", l.EtcdQuotaBytes, minEtcdQuotaBytes, maxEtcdQuotaBytes)
-	within("direct-requests-per-second", int64(l.DirectRequestsPerSecond), minDirectRequestsPerSecond,
-		maxDirectRequestsPerSecond)
 	return errs
+}
+
+// within returns an error that names the setting if its value is out of bounds, otherwise nil.
+func within[T cmp.Ordered](name string, value, least, most T) error {
+	if least <= value && value <= most {
+		return nil
+	}
+	return fmt.Errorf("%s is %v: it must be from %v to %v", name, value, least, most)
 }

@@ -32,7 +32,7 @@ func TestLimits_Defaults(t *testing.T) {
 func TestLimits_AcceptsBounds(t *testing.T) {
 	for _, args := range [][]string{
 		{"--max-requests-inflight=1", "--max-mutating-requests-inflight=1"},
-		{"--max-payload-bytes=1024", "--max-inflight-payload-bytes=3538944"},
+		{"--max-payload-bytes=1024", "--max-inflight-payload-bytes=11927552"},
 		{"--payload-timeout=1s"},
 		{"--payload-timeout=1m"},
 		{"--max-deliveries=10"},
@@ -54,8 +54,8 @@ func TestLimits_ErrorNamesFlag(t *testing.T) {
 	for _, test := range []struct{ bad, names string }{
 		{"--max-requests-inflight=0", "--max-requests-inflight is 0: it must be from 1 to 1048576"},
 		{"--max-mutating-requests-inflight=0", "--max-mutating-requests-inflight is 0: it must be from 1 to 1048576"},
-		{"--max-inflight-payload-bytes=11010047",
-			"--max-inflight-payload-bytes is 11010047: it must be from 11010048, which a payload of " +
+		{"--max-inflight-payload-bytes=11927551",
+			"--max-inflight-payload-bytes is 11927551: it must be from 11927552, which a payload of " +
 				"--max-payload-bytes (1048576) or an object without one may take, to 17592186044416"},
 		{"--max-inflight-payload-bytes=9223372036854775807", "to 17592186044416"},
 		{"--max-mutating-requests-inflight=1048577", "to 1048576"},

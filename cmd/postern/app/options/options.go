@@ -61,8 +61,6 @@ func New() *Options {
 	namespace := ownNamespace()
 	recommended := genericoptions.NewRecommendedOptions(storagePrefix, apiserver.StorageCodec())
 	recommended.Etcd.StorageConfig.EncodeVersioner = v1alpha1.SchemeGroupVersion
-	// Deletion requires this value; see Validate.
-	recommended.Etcd.EnableGarbageCollection = false
 	recommended.SecureServing.BindPort = 8443
 	// The kube-apiserver shares one HTTP/2 connection among all callers. With HTTP/1.1 they can't disturb each other.
 	recommended.SecureServing.DisableHTTP2Serving = true
@@ -166,11 +164,7 @@ func (o *Options) EmbeddedEtcd() bool {
 
 // Validate returns all errors of the flags at once.
 func (o *Options) Validate() error {
-	var errs []error
-	if o.MaxPayloadBytes < minPayloadBytes || o.MaxPayloadBytes > maxPayloadBytes {
-		errs = append(errs, fmt.Errorf("--max-payload-bytes is %d: it must be from %d to %d", o.MaxPayloadBytes,
-			minPayloadBytes, maxPayloadBytes))
-	}
+	errs := []error{within("--max-payload-bytes", o.MaxPayloadBytes, minPayloadBytes, maxPayloadBytes)}
 	if o.DeliveryTTL < time.Minute {
 		errs = append(errs, fmt.Errorf("--delivery-ttl is %s: it must be at least 1m", o.DeliveryTTL))
 	}
@@ -192,11 +186,6 @@ func (o *Options) Validate() error {
 	}
 	if o.EmbeddedEtcd() && o.DataDir == "" {
 		errs = append(errs, errors.New("--data-dir is empty: give it, or --etcd-servers"))
-	}
-	if o.Recommended.Etcd.EnableGarbageCollection {
-		errs = append(errs,
-			errors.New("--enable-garbage-collector must be false: deliveries can't be updated, so the collector "+
-				"could not remove its finalizers"))
 	}
 	errs = append(errs, o.validateServingCert()...)
 	errs = append(errs, o.Limits.validate(o.MaxPayloadBytes, o.ServerRun)...)

@@ -58,8 +58,8 @@ func TestOptions_Defaults(t *testing.T) {
 	}
 	want := defaults{
 		DataDir: "/var/lib/postern", DeliveryTTL: 72 * time.Hour, RetryWindow: time.Hour, MaxPayloadBytes: 1 << 20,
-		Port:          8443,
-		EmbeddedEtcd:  true,
+		Port:         8443,
+		EmbeddedEtcd: true, GarbageCollects: true,
 		Credentials:   credential.Config{IdentityIsCredential: true, RequireSecret: true},
 		StoragePrefix: "/registry/postern.dev",
 	}
@@ -107,7 +107,6 @@ func TestOptions_ErrorNamesFlag(t *testing.T) {
 		{"--shutdown-delay-duration=-1s", "--shutdown-delay-duration is -1s: it must not be negative"},
 		{"--shutdown-delay-duration=soon", "--shutdown-delay-duration"},
 		{"--data-dir=", "--data-dir is empty: give it, or --etcd-servers"},
-		{"--enable-garbage-collector=true", "--enable-garbage-collector must be false"},
 		{"--identity-is-credential=maybe", "--identity-is-credential"},
 		{"--webhook-require-secret=maybe", "--webhook-require-secret"},
 		{"--tls-cert-file=", "give both --tls-cert-file and --tls-private-key-file"},
@@ -128,15 +127,14 @@ func TestOptions_ErrorNamesFlag(t *testing.T) {
 
 func TestOptions_ReportsAllErrors(t *testing.T) {
 	_, err := parse("--max-payload-bytes=0", "--delivery-ttl=0s", "--retry-window=-1s", "--leader-elect",
-		"--shutdown-delay-duration=-1s", "--data-dir=", "--enable-garbage-collector=true", "--secure-port=-1")
+		"--shutdown-delay-duration=-1s", "--data-dir=", "--secure-port=-1")
 	var all interface{ Unwrap() []error }
 	if !errors.As(err, &all) {
 		t.Fatalf("got %v, want several errors", err)
 	}
 	want := []string{
 		"--max-payload-bytes", "--delivery-ttl", "--retry-window", "--leader-elect", "--shutdown-delay-duration",
-		"--data-dir",
-		"--enable-garbage-collector", "--secure-port",
+		"--data-dir", "--secure-port",
 	}
 	for i, err := range all.Unwrap() {
 		if i >= len(want) || !strings.Contains(err.Error(), want[i]) {

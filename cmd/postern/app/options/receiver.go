@@ -139,12 +139,8 @@ func (r *Receiver) tls(e explicitSettings) (receiver.TLSOptions, error) {
 
 // validateReceiver returns all errors, also if the receiver is disabled.
 func (o *Options) validateReceiver() []error {
-	var errs []error
 	r, securePort := o.Receiver, o.Recommended.SecureServing.BindPort
-	if r.Port < 0 || r.Port > maxPort {
-		errs = append(errs, fmt.Errorf("%s is %d: it must be from 0 to %d", o.explicit.name("webhook-port"), r.Port,
-			maxPort))
-	}
+	errs := []error{within(o.explicit.name("webhook-port"), r.Port, 0, maxPort)}
 	if r.Enabled && r.Port == securePort && r.Port != 0 {
 		errs = append(errs, fmt.Errorf("%s is %d, and so is --secure-port: give each server its own port",
 			o.explicit.name("webhook-port"), r.Port))

@@ -9,6 +9,7 @@ import (
 	context "context"
 
 	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	types "k8s.io/apimachinery/pkg/types"
 	watch "k8s.io/apimachinery/pkg/watch"
 	gentype "k8s.io/client-go/gentype"
 	posternv1alpha1 "postern.dev/postern/apis/postern/v1alpha1"
@@ -24,11 +25,13 @@ type WebhookDeliveriesGetter interface {
 // WebhookDeliveryInterface has methods to work with WebhookDelivery resources.
 type WebhookDeliveryInterface interface {
 	Create(ctx context.Context, webhookDelivery *posternv1alpha1.WebhookDelivery, opts v1.CreateOptions) (*posternv1alpha1.WebhookDelivery, error)
+	Update(ctx context.Context, webhookDelivery *posternv1alpha1.WebhookDelivery, opts v1.UpdateOptions) (*posternv1alpha1.WebhookDelivery, error)
 	Delete(ctx context.Context, name string, opts v1.DeleteOptions) error
 	DeleteCollection(ctx context.Context, opts v1.DeleteOptions, listOpts v1.ListOptions) error
 	Get(ctx context.Context, name string, opts v1.GetOptions) (*posternv1alpha1.WebhookDelivery, error)
 	List(ctx context.Context, opts v1.ListOptions) (*posternv1alpha1.WebhookDeliveryList, error)
 	Watch(ctx context.Context, opts v1.ListOptions) (watch.Interface, error)
+	Patch(ctx context.Context, name string, pt types.PatchType, data []byte, opts v1.PatchOptions, subresources ...string) (result *posternv1alpha1.WebhookDelivery, err error)
 	WebhookDeliveryExpansion
 }
 

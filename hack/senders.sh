@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Copyright The Postern Authors
+# SPDX-License-Identifier: Apache-2.0
+
+# Puts into bin/senders what sends to Postern in tests with real programs, in the versions that the modules below hack
+# name: the CNCF Distribution registry, crane, which pushes images, cosign, which signs them, and Gitea. Gitea stores
+# its data in SQLite, which needs a C compiler.
+set -euo pipefail
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+bin=$repo/bin/senders
+mkdir -p "$bin"
+
+build() { # program, directory below hack, module, package, about how long the first build takes, flags
+    local version start=$SECONDS
+    version=$(go list -C "$repo/hack/$2" -m -f '{{.Version}}' "$3")
+    if [ "$(go version -m "$bin/$1" 2>/dev/null | awk -v module="$3" '$1 ~ /^(mod|dep)$/ && $2 == module {print $3}')" = "$version" ]; then
+        echo "$1 $version: already there"
+        return
+    fi
+    echo "$1 $version: building ($5 on two cores the first time, seconds afterwards)..."
+    rm -f "$bin/$1"
+    go build -C "$repo/hack/$2" -ldflags '-s -w' -o "$bin/$1" "${@:6}" "$4"
+    echo "$1 $version: built in $((SECONDS - start)) s"
+}
+
+if ! command -v cc >/dev/null; then
+    echo 'cc: installing gcc with apt-get...'
+    apt-get -qq update
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends gcc libc6-dev >/dev/null
+fi
+export CGO_ENABLED=0
+build registry registry github.com/distribution/distribution/v3 . '1 minute'
+build crane registry github.com/google/go-containerregistry github.com/google/go-containerregistry/cmd/crane '1 minute'
+# With Go's own resolvers of names and users, all that needs no C is the same as in other builds.
+CGO_ENABLED=1 build gitea gitea code.gitea.io/gitea code.gitea.io/gitea 'up to 20 minutes' -tags=sqlite,sqlite_unlock_notify,netgo,osusergo
+build cosign cosign github.com/sigstore/cosign/v3 . 'up to 20 minutes'
+
+# Gitea reads its templates and translations from its module.
+ln -sfn "$(go list -C "$repo/hack/gitea" -m -f '{{.Dir}}' code.gitea.io/gitea)" "$bin/gitea-static"

@@ -53,7 +53,8 @@ func (s sender) expecting(t *testing.T, path, body string, header map[string]str
 	return got, continued
 }
 
-// .NET, PowerShell and older curl send it with every body.
+// .NET, PowerShell and older curl send it with every body. A server may answer without 100 Continue where it does not
+// need the body, and then may close the connection.
 func TestExpect_ContinueDoesNotChangeAnswer(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
@@ -67,6 +68,7 @@ func TestExpect_ContinueDoesNotChangeAnswer(t *testing.T) {
 		`"spec": %s}`
 	signed := map[string]string{"X-Hub-Signature-256": "sha256=" + strings.Repeat("0", 64)}
 	unsigned := map[string]string{"Content-Type": "application/json"}
+	withoutBody := []int{http.StatusForbidden, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType}
 	for _, test := range []struct {
 		name   string
 		sender sender
@@ -99,10 +101,14 @@ func TestExpect_ContinueDoesNotChangeAnswer(t *testing.T) {
 				return err
 			})
 			got, continued := test.sender.expecting(t, test.path, test.body, test.header)
-			if got.code != test.want || !continued && test.want != http.StatusForbidden {
+			if got.code != test.want || !continued && !slices.Contains(withoutBody, test.want) {
 				t.Errorf("got %d, want %d; 100 Continue: %t", got.code, test.want, continued)
 			}
-			names := func(a answer) []string { return slices.Sorted(maps.Keys(a.header)) }
+			names := func(a answer) []string {
+				return slices.DeleteFunc(slices.Sorted(maps.Keys(a.header)), func(name string) bool {
+					return name == "Connection"
+				})
+			}
 			if diff := cmp.Diff(names(plain), names(got)); diff != "" {
 				t.Errorf("headers (-without +with):\n%s", diff)
 			}

@@ -100,6 +100,12 @@ func (k TargetKey) String() string {
 // MaxEvents bounds the events of one delivery, and so the size of a record.
 const MaxEvents = 256
 
+// MaxChangedFiles and MaxChangedFilesBytes bound the changed files of one event: how many, and all names together.
+const (
+	MaxChangedFiles      = 500
+	MaxChangedFilesBytes = 8 << 10
+)
+
 // DeliveryEvent is one event of a payload, and the ref or image that it requests.
 type DeliveryEvent struct {
 	Source        string
@@ -112,7 +118,10 @@ type DeliveryEvent struct {
 	DeliveryID    string
 	Time          *metav1.MicroTime
 	DefaultBranch bool
-	Image         *ImageReference
+	// ChangedFiles are clean paths below the root of the repository, sorted. They are either all or none.
+	ChangedFiles          []string
+	ChangedFilesTruncated bool
+	Image                 *ImageReference
 }
 
 // ImageReference is an image that was pushed.

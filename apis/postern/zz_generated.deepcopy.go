@@ -46,6 +46,11 @@ func (in *DeliveryEvent) DeepCopyInto(out *DeliveryEvent) {
 		in, out := &in.Time, &out.Time
 		*out = (*in).DeepCopy()
 	}
+	if in.ChangedFiles != nil {
+		in, out := &in.ChangedFiles, &out.ChangedFiles
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Image != nil {
 		in, out := &in.Image, &out.Image
 		*out = new(ImageReference)

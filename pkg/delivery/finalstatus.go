@@ -98,12 +98,26 @@ func (d *Deliverer) Drain() {
 }
 
 // checkStorable returns an error for the client if no record of a delivery can be stored. It is called first, since the
-// targets may be written before the delivery is recorded.
+// targets may be written before the delivery is recorded. It drops the changed files if there is no room for them.
 func checkStorable(d *postern.WebhookDelivery) error {
 	if errs := validation.ValidateRecord(d); len(errs) > 0 {
 		return invalid(d, errs)
 	}
-	return validation.CheckSize(d)
+	err := validation.CheckSize(d)
+	if isTooLarge(err) && dropChangedFiles(d.Spec.Events) {
+		err = validation.CheckSize(d)
+	}
+	return err
+}
+
+// dropChangedFiles reports whether there were any.
+func dropChangedFiles(events []postern.DeliveryEvent) (dropped bool) {
+	for i := range events {
+		if e := &events[i]; len(e.ChangedFiles) > 0 {
+			e.ChangedFiles, e.ChangedFilesTruncated, dropped = nil, true, true
+		}
+	}
+	return dropped
 }
 
 // storeStatus stores the status of a record, and returns the record as stored.

@@ -37,12 +37,14 @@ type giteaEvent struct {
 		TagName string `json:"tag_name"`
 		Draft   bool   `json:"draft"`
 	} `json:"release"`
-	Ref        string `json:"ref"`
-	RefType    string `json:"ref_type"`
-	SHA        string `json:"sha"`
-	Before     string `json:"before"`
-	After      string `json:"after"`
-	HeadCommit struct {
+	Ref          string   `json:"ref"`
+	RefType      string   `json:"ref_type"`
+	SHA          string   `json:"sha"`
+	Before       string   `json:"before"`
+	After        string   `json:"after"`
+	Commits      rawValue `json:"commits"`       // by default at most 5
+	TotalCommits rawValue `json:"total_commits"` // not of Gogs
+	HeadCommit   struct {
 		ID string `json:"id"`
 	} `json:"head_commit"`
 	Repository struct {
@@ -103,7 +105,10 @@ func decodeGiteaPush(m message, out *Decoded) error {
 		out.ignore(IgnoredPing, "the push moves no ref: it tests the webhook")
 		return nil
 	}
-	pushed := pushedRef{ref: field{"ref", p.Ref}, after: field{"after", p.After}}
+	pushed := pushedRef{
+		ref: field{"ref", p.Ref}, after: field{"after", p.After}, before: optionalString(p.Before),
+		commits: pushedCommits{list: p.Commits, total: totalOf(p.TotalCommits)},
+	}
 	return out.addPush(pushed, postern.DeliveryEvent{
 		Event:      "push",
 		Repository: p.Repository.CloneURL,

@@ -47,9 +47,13 @@ type gitHubEvent struct {
 		PublishedAt timestamp   `json:"published_at"` // of the first publication, possibly as a pre-release
 		UpdatedAt   lenientTime `json:"updated_at"`   // not documented, and not always present
 	} `json:"release"`
-	Ref        string `json:"ref"`
-	After      string `json:"after"`
-	Deleted    bool   `json:"deleted"`
+	Ref        string         `json:"ref"`
+	Before     optionalString `json:"before"`
+	After      string         `json:"after"`
+	Deleted    bool           `json:"deleted"`
+	Created    rawValue       `json:"created"`
+	Forced     rawValue       `json:"forced"`
+	Commits    rawValue       `json:"commits"`
 	HeadCommit struct {
 		ID string `json:"id"`
 	} `json:"head_commit"`
@@ -121,7 +125,10 @@ func decodeGitHubPush(m message, out *Decoded) error {
 	if err != nil {
 		return err
 	}
-	pushed := pushedRef{ref: field{"ref", p.Ref}, after: field{"after", p.After}, deleted: p.Deleted}
+	pushed := pushedRef{
+		ref: field{"ref", p.Ref}, after: field{"after", p.After}, deleted: p.Deleted,
+		before: p.Before, commits: p.pushedCommits(),
+	}
 	return out.addPush(pushed, postern.DeliveryEvent{
 		Event:      "push",
 		Repository: p.Repository.CloneURL,
@@ -129,4 +136,20 @@ func decodeGitHubPush(m message, out *Decoded) error {
 		Revision:   commitIDOrEmpty(p.HeadCommit.ID),
 		Time:       p.Repository.PushedAt.microTime(),
 	})
+}
+
+// gitHubMaxCommits is the maximum of the commits that GitHub lists. It does not say how many a push has.
+const gitHubMaxCommits = 2048
+
+// pushedCommits returns the commits of a push to an existing branch. A forced push may also undo commits, which are not
+// listed.
+func (p gitHubEvent) pushedCommits() pushedCommits {
+	if string(p.Created) != "false" || string(p.Forced) != "false" {
+		return pushedCommits{}
+	}
+	c := pushedCommits{list: p.Commits}
+	if c.total = c.count(); c.total >= gitHubMaxCommits {
+		c.total++ // there may be more
+	}
+	return c
 }

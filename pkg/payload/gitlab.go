@@ -41,10 +41,13 @@ type gitLabProject struct {
 // gitLabPush contains the used fields of push and tag push events. They have no time:
 // https://docs.gitlab.com/user/project/integrations/webhook_events/
 type gitLabPush struct {
-	Ref         string        `json:"ref"`
-	After       string        `json:"after"`
-	CheckoutSHA string        `json:"checkout_sha"` // the commit, also of annotated tags; null if deleted
-	Project     gitLabProject `json:"project"`
+	Ref          string         `json:"ref"`
+	Before       optionalString `json:"before"`
+	After        string         `json:"after"`
+	CheckoutSHA  string         `json:"checkout_sha"` // the commit, also of annotated tags; null if deleted
+	Commits      rawValue       `json:"commits"`      // at most 20
+	TotalCommits rawValue       `json:"total_commits_count"`
+	Project      gitLabProject  `json:"project"`
 }
 
 // gitLabRepositoryUpdate is a system hook event with all refs of one push.
@@ -127,7 +130,11 @@ func decodeGitLabPush(m message, eventType string, out *Decoded) error {
 		out.ignore(IgnoredPing, "GitLab tests the system hook")
 		return nil
 	}
-	pushed := pushedRef{ref: field{"ref", p.Ref}, after: field{"after", p.After}}
+	pushed := pushedRef{
+		ref: field{"ref", p.Ref}, after: field{"after", p.After}, before: p.Before,
+		// Source: repo_changes in GitLab's app/models/commit.rb.
+		commits: pushedCommits{list: p.Commits, total: totalOf(p.TotalCommits), hidesRenames: true},
+	}
 	return out.addPush(pushed, postern.DeliveryEvent{
 		Event:      eventType,
 		Repository: p.Project.GitHTTPURL,

@@ -162,6 +162,12 @@ func outcomeOf(t *testing.T, d Decoded, err error) []byte {
 				delete(fields, name)
 			}
 		}
+		if e.ChangedFiles != nil {
+			fields["ChangedFiles"] = e.ChangedFiles
+		}
+		if e.ChangedFilesTruncated {
+			fields["ChangedFilesTruncated"] = true
+		}
 		if e.Time != nil {
 			fields["Time"] = e.Time.Time
 		}

@@ -72,6 +72,24 @@ func memberValue(text []byte, name string) []byte {
 	return nil
 }
 
+// eachElement calls do with each element of an array in valid JSON, until do returns false, and reports whether it
+// never did. A text that is not an array has no elements.
+func eachElement(text []byte, do func(element []byte) bool) bool {
+	if len(text) == 0 || text[0] != '[' {
+		return true
+	}
+	for i := skipSpace(text, 1); text[i] != ']'; {
+		end := skipValue(text, i)
+		if !do(text[i:end]) {
+			return false
+		}
+		if i = skipSpace(text, end); text[i] == ',' {
+			i = skipSpace(text, i+1)
+		}
+	}
+	return true
+}
+
 func skipSpace(text []byte, i int) int {
 	for i < len(text) && isJSONSpace(text[i]) {
 		i++

@@ -5,6 +5,7 @@ package payload
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -21,6 +22,9 @@ type pushedRef struct {
 	ref, after field
 	// deleted is set if the payload marks the ref as deleted, in addition to zeros in after.
 	deleted bool
+	// before is the commit from which a branch was moved by the commits.
+	before  optionalString
+	commits pushedCommits
 }
 
 // addPush adds the event of a pushed ref, unless the ref was deleted or is neither a branch nor a tag. The caller sets
@@ -44,6 +48,9 @@ func (d *Decoded) addPush(pushed pushedRef, e postern.DeliveryEvent) error {
 	}
 	if e.Revision == "" && e.RefType == postern.RefTypeBranch {
 		e.Revision = after.value // for an annotated tag, after is the id of the tag object
+	}
+	if e.RefType == postern.RefTypeBranch && isCommitID(string(pushed.before)) { // zeros if the branch is new
+		e.ChangedFiles, e.ChangedFilesTruncated = pushed.commits.changedFiles()
 	}
 	d.addRef(e)
 	return nil
@@ -80,7 +87,8 @@ func (d *Decoded) addNamed(event, named string, commits []repositoryCommit) {
 		if !isCommit {
 			e.Revision = c.id
 		}
-		if !slices.Contains(d.Events, e) {
+		isSame := func(other postern.DeliveryEvent) bool { return reflect.DeepEqual(other, e) }
+		if !slices.ContainsFunc(d.Events, isSame) {
 			d.add(e)
 		}
 	}

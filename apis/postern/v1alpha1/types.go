@@ -128,6 +128,15 @@ type DeliveryEvent struct {
 	// Whether the ref is known to be the repository's default branch, to which HEAD refers.
 	// +optional
 	DefaultBranch bool `json:"defaultBranch,omitempty"`
+	// Files that the push of a branch added, changed or removed, as paths below the root of the repository, sorted. At
+	// most 500, with 8 KiB in total. If the sender does not report all of them, or there are more, the list is absent,
+	// and every file may have changed.
+	// +optional
+	// +listType=atomic
+	ChangedFiles []string `json:"changedFiles,omitempty"`
+	// Whether changedFiles is absent because there are too many, for the sender or for the record.
+	// +optional
+	ChangedFilesTruncated bool `json:"changedFilesTruncated,omitempty"`
 	// Image that was pushed; absent for a git ref.
 	// +optional
 	Image *ImageReference `json:"image,omitempty"`

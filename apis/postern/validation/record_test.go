@@ -4,6 +4,7 @@
 package validation
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,6 +86,40 @@ func TestValidateRecord_AndValidateAdmitted(t *testing.T) {
 				"spec.events[1].repository: Too long",
 				"spec.events[1].revision: Too long", "spec.events[1].deliveryID: Too long",
 			},
+		},
+		"the most changed files": {event(func(e *postern.DeliveryEvent) {
+			e.ChangedFiles = slices.Repeat([]string{"sixteen-bytes.go"}, postern.MaxChangedFiles)
+		}), nil},
+		"the longest changed files": {event(func(e *postern.DeliveryEvent) {
+			e.ChangedFiles = []string{strings.Repeat("a", postern.MaxChangedFilesBytes)}
+		}), nil},
+		"too many changed files": {
+			event(func(e *postern.DeliveryEvent) {
+				e.ChangedFiles = slices.Repeat([]string{"a"}, postern.MaxChangedFiles+1)
+			}),
+			[]string{"spec.events[1].changedFiles: Too many"},
+		},
+		"changed files that are too long together": {
+			event(func(e *postern.DeliveryEvent) {
+				e.ChangedFiles = []string{strings.Repeat("a", postern.MaxChangedFilesBytes), "b"}
+			}),
+			[]string{"spec.events[1].changedFiles: Too long"},
+		},
+		"a changed file outside of the repository": {
+			event(func(e *postern.DeliveryEvent) { e.ChangedFiles = []string{"a", "../b"} }),
+			[]string{"spec.events[1].changedFiles[1]: Invalid value"},
+		},
+		"changed files that are not all": {
+			event(func(e *postern.DeliveryEvent) { e.ChangedFiles, e.ChangedFilesTruncated = []string{"a"}, true }),
+			[]string{"spec.events[1].changedFilesTruncated: Invalid value"},
+		},
+		"changed files of all events that are too long": {
+			func(d *postern.WebhookDelivery) {
+				e := d.Spec.Events[0]
+				e.ChangedFiles = []string{strings.Repeat("a", postern.MaxChangedFilesBytes)}
+				d.Spec.Events = slices.Repeat([]postern.DeliveryEvent{e}, 16)
+			},
+			[]string{"spec.events: Too long"},
 		},
 		"too many events": {
 			func(d *postern.WebhookDelivery) {

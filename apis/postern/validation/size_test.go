@@ -75,3 +75,17 @@ func TestCheckSize_BoundsEventsWithRefs(t *testing.T) {
 	}
 	check(t, ValidateRecord(d), []string{"spec.events: Too long"})
 }
+
+// The changed files of a push, as long as JSON may make them, leave room for all else that a sender can fill.
+func TestCheckSize_ChangedFilesFit(t *testing.T) {
+	d := received()
+	long := strings.Repeat("<", maxFieldBytes)
+	d.Spec.Events = []postern.DeliveryEvent{{
+		Source: "gitlab", Event: long, Ref: "main", RefType: postern.RefTypeBranch, Repository: long, SSHURL: long,
+		Revision: long, DeliveryID: long, ChangedFiles: []string{strings.Repeat("<", postern.MaxChangedFilesBytes)},
+	}}
+	check(t, ValidateRecord(d), nil)
+	if err := CheckSize(d); err != nil {
+		t.Error(err)
+	}
+}

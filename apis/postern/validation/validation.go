@@ -156,7 +156,30 @@ func validateEvent(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
 			errs = append(errs, field.TooLong(path.Child(f.name), "", maxFieldBytes))
 		}
 	}
-	return errs
+	return append(errs, validateChangedFiles(e, path)...)
+}
+
+// validateChangedFiles checks the changed files of an event. Of the ones that are not valid it reports the first.
+func validateChangedFiles(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
+	files := path.Child("changedFiles")
+	if len(e.ChangedFiles) > 0 && e.ChangedFilesTruncated {
+		return field.ErrorList{field.Invalid(path.Child("changedFilesTruncated"), true,
+			"must not be set with changedFiles, which are then all")}
+	}
+	if len(e.ChangedFiles) > postern.MaxChangedFiles {
+		return field.ErrorList{field.TooMany(files, len(e.ChangedFiles), postern.MaxChangedFiles)}
+	}
+	size := 0
+	for i, file := range e.ChangedFiles {
+		if size += len(file); size > postern.MaxChangedFilesBytes {
+			return field.ErrorList{field.TooLong(files, "", postern.MaxChangedFilesBytes)}
+		}
+		if !naming.IsCleanPath(file) {
+			return field.ErrorList{field.Invalid(files.Index(i), shorten(file),
+				"must be a path below the root of the repository, without . and .. and control characters")}
+		}
+	}
+	return nil
 }
 
 type textField struct{ name, value string }
@@ -176,6 +199,9 @@ func eventsSize(events []postern.DeliveryEvent) int {
 			size += len(f.value)
 		}
 		size += len(events[i].Ref)
+		for _, file := range events[i].ChangedFiles {
+			size += len(file)
+		}
 		if image := events[i].Image; image != nil {
 			size += len(image.Host) + len(image.Repository) + len(image.Tag) + len(image.Digest)
 		}

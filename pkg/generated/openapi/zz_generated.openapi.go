@@ -2887,6 +2887,32 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 							Format:      "",
 						},
 					},
+					"changedFiles": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Files that the push of a branch added, changed or removed, as paths below the root of the repository, sorted. At most 500, with 8 KiB in total. If the sender does not report all of them, or there are more, the list is absent, and every file may have changed.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"changedFilesTruncated": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Whether changedFiles is absent because there are too many, for the sender or for the record.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
 					"image": {
 						SchemaProps: spec.SchemaProps{
 							Description: "Image that was pushed; absent for a git ref.",

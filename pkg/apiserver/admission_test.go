@@ -78,6 +78,8 @@ func (slowWriter) Write(_ context.Context, _ postern.TargetKey, requests []targe
 
 func (slowWriter) RecordHeld(postern.TargetKey, ...target.Request) {}
 
+func (slowWriter) RecordOwed(postern.TargetKey, ...target.Request) {}
+
 // sent returns a delivery as created by a client, with the namespace only in the path.
 func sent() *postern.WebhookDelivery {
 	return &postern.WebhookDelivery{Spec: postern.WebhookDeliverySpec{

@@ -43,6 +43,8 @@ type Targets interface {
 	Stamp() time.Time
 	// RecordHeld notes that, according to a record, the object held what was requested.
 	RecordHeld(key postern.TargetKey, requests ...target.Request)
+	// RecordOwed notes that, according to a record, git refs could not be written to the object.
+	RecordOwed(key postern.TargetKey, requests ...target.Request)
 }
 
 // Records stores deliveries.

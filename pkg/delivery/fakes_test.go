@@ -257,6 +257,12 @@ func (f fakeTargets) RecordHeld(key postern.TargetKey, requests ...target.Reques
 	}
 }
 
+func (f fakeTargets) RecordOwed(key postern.TargetKey, requests ...target.Request) {
+	for _, request := range requests {
+		f.note(false, "owed ", key, " ", request.Ref, " ", request.Received.Sub(received))
+	}
+}
+
 func (f fakeTargets) Matches(namespace string, request target.Request) ([]target.Match, error) {
 	f.note(false, "match ", namespace, " ", request.Ref)
 	if namespace == f.nothingIn {

@@ -11,27 +11,36 @@ import (
 )
 
 // HandleRecord notes what targets held according to a record, so that a delivery that was received earlier does not
-// overwrite it. The record may be of another replica or an earlier run, and an unchanged target does not show it. It
-// does not change the record.
+// overwrite it, and which git refs could not be written to them, so that a later push does not leave them out. The
+// record may be of another replica or an earlier run, and an unchanged target does not show it. It does not change the
+// record.
 //
 // It blocks the watch of all namespaces, so its cost must grow with the results, not with results times events.
 func (d *Deliverer) HandleRecord(record *postern.WebhookDelivery) {
 	if record.Status.ReceivedTime == nil {
 		return
 	}
-	held := map[postern.TargetKey][]target.Request{}
-	for _, t := range heldTasks(record) {
-		held[t.key] = append(held[t.key], t.request(time.Time{}))
+	held, owed := map[postern.TargetKey][]target.Request{}, map[postern.TargetKey][]target.Request{}
+	tasks, results := tasksWithResults(record)
+	for i, t := range tasks {
+		switch r := results[i]; {
+		case isHeld(r):
+			held[t.key] = append(held[t.key], t.request(time.Time{}))
+		case t.event.Image == nil && (r.Result == postern.TargetFailed || isPending(r)):
+			owed[t.key] = append(owed[t.key], t.request(time.Time{}))
+		}
 	}
 	for key, requests := range held {
 		d.Targets.RecordHeld(key, requests...)
+	}
+	for key, requests := range owed {
+		d.Targets.RecordOwed(key, requests...)
 	}
 }
 
 // heldTasks returns the tasks after which their targets held what was requested, as far as a record lists them.
 func heldTasks(record *postern.WebhookDelivery) []task {
-	tasks := withReceipt(record, tasksOfResults(record))
-	results, _ := matchResults(tasks, record.Status.Targets)
+	tasks, results := tasksWithResults(record)
 	held := tasks[:0]
 	for i, t := range tasks {
 		if isHeld(results[i]) {
@@ -39,6 +48,13 @@ func heldTasks(record *postern.WebhookDelivery) []task {
 		}
 	}
 	return held
+}
+
+// tasksWithResults returns the tasks of the results in a record, and the result of each.
+func tasksWithResults(record *postern.WebhookDelivery) ([]task, []postern.TargetResult) {
+	tasks := withReceipt(record, tasksOfResults(record))
+	results, _ := matchResults(tasks, record.Status.Targets)
+	return tasks, results
 }
 
 // isHeld reports whether a target held what was requested after a write.

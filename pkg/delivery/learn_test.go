@@ -35,7 +35,9 @@ func TestOrder_LearnsFromRecord(t *testing.T) {
 	for _, line := range p.journal {
 		got[line] = true
 	}
-	want := map[string]bool{"held " + plant + " v1 0s": true, "held " + plant + " v2 1ns": true}
+	want := map[string]bool{
+		"held " + plant + " v1 0s": true, "held " + plant + " v2 1ns": true, "owed " + plant + " v3 2ns": true,
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("noted (-want +got):\n%s", diff)
 	}

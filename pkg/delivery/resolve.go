@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/apierror"
 	"postern.dev/postern/pkg/credential"
@@ -216,6 +217,10 @@ func (d *Deliverer) refusalFor(delivery *postern.WebhookDelivery, match target.M
 		(method == credential.MethodServiceAccount || method == credential.MethodUser)
 	if !suffices && d.Secrets.HasOwnKey(match.Key.Namespace, credentialTarget(match.Key)) {
 		return &refusal{ReasonOwnSecret, "the target has a webhook secret of its own: deliver to it by its own path"}
+	}
+	if match.Unaffected && delivery.Spec.RedeliveryOf == "" {
+		return &refusal{target.ReasonNotAffected, "the push changed no file in " +
+			argov1alpha1.AnnotationManifestGeneratePaths + ", so it is not refreshed"}
 	}
 	return nil
 }

@@ -45,8 +45,8 @@ var applicationResource = resource{
 	addToScheme:          argov1alpha1.AddToScheme,
 	newObject:            func() object { return &argov1alpha1.Application{} },
 	annotations: []string{
-		argov1alpha1.AnnotationRefresh, argov1alpha1.AnnotationHydrate, annotationTrackingID,
-		iuv1alpha1.AnnotationPrefix,
+		argov1alpha1.AnnotationRefresh, argov1alpha1.AnnotationHydrate, argov1alpha1.AnnotationManifestGeneratePaths,
+		annotationTrackingID, iuv1alpha1.AnnotationPrefix,
 	},
 	labels:       true, // ImageUpdater objects select by them
 	owners:       kindApplicationSet,
@@ -76,6 +76,10 @@ func (applicationKind) follows(obj object, r Request) (bool, error) {
 	app := obj.(*argov1alpha1.Application)
 	followed, problem := sourcesFollowing(app.Namespace, app.Annotations, sourcesOf(&app.Spec), r)
 	return len(followed) > 0, problem
+}
+
+func (applicationKind) isUnaffected(obj object, r Request) bool {
+	return isUnaffected(obj.(*argov1alpha1.Application), r)
 }
 
 // sourcesFollowing returns the sources of an Application that follow a pushed ref. The requested ref does not name its

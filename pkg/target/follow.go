@@ -30,10 +30,12 @@ type Match struct {
 	Key postern.TargetKey
 	// Err is why the owner's configuration is invalid; nil if it is not.
 	Err error
+	// Unaffected is set if the target needs nothing, since the push changed no file that concerns it.
+	Unaffected bool
 }
 
-// Matches calls Matches of the Writer's cache. It returns a panic as an error: the content of a namespace's targets
-// must not end the process.
+// Matches calls Matches of the Writer's cache. A target that is owed a refresh, see RecordOwed, is not Unaffected. It
+// returns a panic as an error: the content of a namespace's targets must not end the process.
 func (w *Writer) Matches(namespace string, r Request) (matches []Match, err error) {
 	defer func() {
 		if problem := recover(); problem != nil {
@@ -42,7 +44,12 @@ func (w *Writer) Matches(namespace string, r Request) (matches []Match, err erro
 			matches, err = nil, errors.New("could not match targets: internal error, see Postern's log")
 		}
 	}()
-	return w.cache.Matches(namespace, r)
+	matches, err = w.cache.Matches(namespace, r)
+	for i := range matches {
+		m := &matches[i]
+		m.Unaffected = m.Unaffected && !w.owesRefresh(m.Key, r)
+	}
+	return matches, err
 }
 
 // Matches returns the targets in a namespace that want a push, by kind and name: for an image, the Applications whose
@@ -71,7 +78,7 @@ func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 		for name, obj := range found {
 			key.Name = name
 			if followed, problem := kind.follows(obj, r); followed || problem != nil {
-				matches = append(matches, Match{key, problem})
+				matches = append(matches, Match{key, problem, followed && kind.isUnaffected(obj, r)})
 			}
 		}
 	}

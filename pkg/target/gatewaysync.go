@@ -40,6 +40,9 @@ func (gatewaySyncKind) follows(obj object, r Request) (bool, error) {
 	return gitFollows(sync.Namespace, sync.Annotations, sync.Spec.Git, r)
 }
 
+// isUnaffected is always false: the owner of a GatewaySync can't say which files concern it.
+func (gatewaySyncKind) isUnaffected(object, Request) bool { return false }
+
 // gitFollows is follows for the given parts of a GatewaySync. A requested ref overrides the spec: a ref that was
 // requested by name stays although the branch in the spec moves.
 func gitFollows(namespace string, annotations map[string]string, git stokerv1alpha1.GitSpec, r Request) (bool, error) {

@@ -34,6 +34,8 @@ type targetKind interface {
 	// follows reports whether an object follows the pushed git ref of a request. The error says why the configuration
 	// by its owner is invalid.
 	follows(object, Request) (bool, error)
+	// isUnaffected reports whether the files that a followed push changed do not concern an object.
+	isUnaffected(object, Request) bool
 	// decide returns what a request changes. The decision reads the object through a patchBuilder.
 	decide(object, Request, *planState) decision
 }
@@ -216,6 +218,8 @@ const (
 	ReasonCommitNotAccepted = "CommitNotAccepted"
 	// ReasonNotFollowed: the request did not name the target, and the target does not follow it.
 	ReasonNotFollowed = "NotFollowed"
+	// ReasonNotAffected: the target follows the pushed branch, but the push changed no file that concerns it.
+	ReasonNotAffected = "NotAffected"
 	// ReasonSuperseded: a newer request was, or is, written to the target.
 	ReasonSuperseded = "Superseded"
 )

@@ -103,6 +103,37 @@ func (w *Writer) RecordHeld(key postern.TargetKey, requests ...Request) {
 	}
 }
 
+// owedSlot is the slot of the last request in a slot that could not be written. It is never written to a target.
+func owedSlot(slot string) string { return "owed:" + slot }
+
+// RecordOwed records that requests for git refs could not be written to a target, according to a record. Only
+// Applications can be left out of a later push.
+func (w *Writer) RecordOwed(key postern.TargetKey, requests ...Request) {
+	if key.Kind != postern.TargetApplication {
+		return
+	}
+	for _, r := range requests {
+		w.watermarks.record(key, r, owedSlot(applicationKind{}.gitSlot(r)))
+	}
+}
+
+// owesRefresh reports whether a request for the same repository could not be written to a target, and none that was
+// received later was.
+func (w *Writer) owesRefresh(key postern.TargetKey, r Request) bool {
+	slot, noted := applicationKind{}.gitSlot(r), w.watermarks.get(key)
+	owed, known := noted[slotKey(owedSlot(slot))]
+	if !known {
+		return false
+	}
+	written := noted[slotKey(slot)].Received
+	if obj, ok := w.cache.get(key); ok {
+		if recorded := parseWatermarks(obj.GetAnnotations())[slot].Received; recorded.After(written) {
+			written = recorded
+		}
+	}
+	return owed.Received.After(written)
+}
+
 // Resolve checks that a target exists. It returns the same errors as Write. If live is set it reads the object from the
 // API server even if it is cached. An object that it reads is kept for Choose and the next Write, which then do not
 // read it again.

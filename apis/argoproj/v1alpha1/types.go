@@ -24,6 +24,13 @@ const (
 	AnnotationHydrateTimestamp = "argocd.argoproj.io/hydrate-timestamp"
 )
 
+// AnnotationManifestGeneratePaths is set by the owner of an Application: the paths from which its manifests are made,
+// separated by semicolons. A path with a leading slash begins at the root of the repository, any other at the path of
+// the source. A push that changes no file in them needs no refresh.
+//
+// Source: util/app/path/path.go in the same repository.
+const AnnotationManifestGeneratePaths = "argocd.argoproj.io/manifest-generate-paths"
+
 // The values of AnnotationRefresh and AnnotationHydrate.
 const (
 	// RefreshNormal compares the cluster with the current content of the sources.

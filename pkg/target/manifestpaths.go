@@ -55,7 +55,7 @@ func touches(paths, files []string) bool {
 }
 
 // isUnaffected reports whether a pushed branch that an Application follows changes no file that its manifests are made
-// from, and so would do no more than refresh it in vain.
+// from, and so needs no refresh.
 func isUnaffected(app *argov1alpha1.Application, r Request) bool {
 	annotation, present := app.Annotations[argov1alpha1.AnnotationManifestGeneratePaths]
 	if !present || len(r.ChangedFiles) == 0 || r.RefType != postern.RefTypeBranch {

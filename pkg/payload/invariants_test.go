@@ -95,6 +95,20 @@ func checkError(t *testing.T, err error) {
 	}
 }
 
+func checkChangedFiles(t *testing.T, e postern.DeliveryEvent) {
+	t.Helper()
+	if e.ChangedFiles == nil {
+		return
+	}
+	isDirty := func(file string) bool { return !naming.IsCleanPath(file) }
+	if e.RefType != postern.RefTypeBranch || e.ChangedFilesTruncated || len(e.ChangedFiles) == 0 ||
+		len(e.ChangedFiles) > postern.MaxChangedFiles ||
+		len(strings.Join(e.ChangedFiles, "")) > postern.MaxChangedFilesBytes ||
+		!slices.IsSorted(e.ChangedFiles) || slices.ContainsFunc(e.ChangedFiles, isDirty) {
+		t.Fatalf("changed files of %+v", e)
+	}
+}
+
 func checkEvent(t *testing.T, d Decoded, e postern.DeliveryEvent) {
 	t.Helper()
 	if e.Source != d.Source || e.Event == "" || strings.ContainsAny(e.Event, "\x00\n\r\t\x1b\x7f") ||
@@ -109,6 +123,7 @@ func checkEvent(t *testing.T, d Decoded, e postern.DeliveryEvent) {
 		isChart && e.RefType != postern.RefTypeTag {
 		t.Fatalf("%s asks for %s, but got %+v", e.Source, requestsOf(e.Source), e)
 	}
+	checkChangedFiles(t, e)
 	if e.Image != nil {
 		checkImage(t, e)
 		return

@@ -198,7 +198,7 @@ func TestMatch_Unaffected(t *testing.T) {
 	}
 }
 
-// An Application that could not be refreshed for a push is refreshed for the next one, whatever that changes.
+// An Application that could not be refreshed for a push is refreshed for the next one, which may change other files.
 func TestMatch_OwedRefresh(t *testing.T) {
 	paths := map[string]string{argov1alpha1.AnnotationManifestGeneratePaths: "."}
 	api, cache := startCacheOf(t, appIn("demo", "shop", paths, at("apps/shop", source(shop, "main"))))

@@ -176,21 +176,34 @@ func TestNewSigner_NeedsAKeyOrAnIdentity(t *testing.T) {
 	}
 }
 
-func TestProvenance_NamesTheWorkflow(t *testing.T) {
+func TestProvenance_NamesRepositoryAndWorkflow(t *testing.T) {
 	variables := map[string]string{
-		"GITHUB_WORKFLOW_REF": "postern-dev/postern/.github/workflows/release.yaml@refs/tags/v1.2.3",
-		"GITHUB_SERVER_URL":   "https://github.com", "GITHUB_REPOSITORY": "postern-dev/postern",
+		"GITHUB_WORKFLOW_REF": "fork/postern/.github/workflows/release.yaml@refs/tags/v1.2.3",
+		"GITHUB_SERVER_URL":   "https://github.com", "GITHUB_REPOSITORY": "fork/postern",
 		"GITHUB_RUN_ID": "42", "GITHUB_RUN_ATTEMPT": "1",
 	}
-	provenance := newTestRelease(t).provenance(func(name string) string { return variables[name] })
-	content, err := json.Marshal(provenance.RunDetails)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := `{"builder":{"id":"` +
-		`https://github.com/postern-dev/postern/.github/workflows/release.yaml@refs/tags/v1.2.3"},` +
-		`"metadata":{"invocationId":"https://github.com/postern-dev/postern/actions/runs/42/attempts/1"}}`
-	if string(content) != want {
-		t.Errorf("got %s\nwant %s", content, want)
+	for _, c := range []struct{ name, source, run string }{
+		{"workflow", "https://github.com/fork/postern",
+			`{"builder":{"id":"https://github.com/fork/postern/.github/workflows/release.yaml@refs/tags/v1.2.3"},` +
+				`"metadata":{"invocationId":"https://github.com/fork/postern/actions/runs/42/attempts/1"}}`},
+		{"local", repository, `{"builder":{"id":"` + localBuilder + `"}}`},
+	} {
+		got := newTestRelease(t).provenance(func(name string) string {
+			if c.name == "local" {
+				return ""
+			}
+			return variables[name]
+		})
+		run, err := json.Marshal(got.RunDetails)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(run) != c.run {
+			t.Errorf("%s: got %s\nwant %s", c.name, run, c.run)
+		}
+		want := []dependency{{URI: "git+" + c.source, Digest: map[string]string{"gitCommit": "c0ffee"}}}
+		if diff := cmp.Diff(want, got.BuildDefinition.ResolvedDependencies); diff != "" {
+			t.Errorf("%s: unexpected dependencies (-want +got):\n%s", c.name, diff)
+		}
 	}
 }

@@ -52,31 +52,34 @@ func (r *release) writeProvenance(dir string) (string, error) {
 	return path, os.WriteFile(path, content, 0o600)
 }
 
-// provenance takes the builder from the variables that GitHub sets in a workflow.
+// provenance takes repository and builder from the variables that GitHub sets in a workflow.
 func (r *release) provenance(getenv func(string) string) provenance {
 	platforms := make([]string, 0, len(r.platforms))
 	for _, platform := range r.platforms {
 		platforms = append(platforms, platform.String())
 	}
+	source := repository
+	if fork := getenv("GITHUB_REPOSITORY"); fork != "" {
+		source = getenv("GITHUB_SERVER_URL") + "/" + fork
+	}
 	p := provenance{
 		BuildDefinition: buildDefinition{
 			BuildType: buildType,
 			ExternalParameters: map[string]string{
-				"repository": repository, "version": r.version, "registry": r.registry,
+				"repository": source, "version": r.version, "registry": r.registry,
 				"platforms": strings.Join(platforms, " "),
 			},
 			InternalParameters: map[string]string{"go": runtime.Version()},
 			ResolvedDependencies: []dependency{{
-				URI: "git+" + repository, Digest: map[string]string{"gitCommit": r.revision},
+				URI: "git+" + source, Digest: map[string]string{"gitCommit": r.revision},
 			}},
 		},
 		RunDetails: runDetails{Builder: map[string]string{"id": localBuilder}},
 	}
 	if workflow := getenv("GITHUB_WORKFLOW_REF"); workflow != "" {
-		server := getenv("GITHUB_SERVER_URL")
-		p.RunDetails.Builder["id"] = server + "/" + workflow
+		p.RunDetails.Builder["id"] = getenv("GITHUB_SERVER_URL") + "/" + workflow
 		p.RunDetails.Metadata = map[string]string{
-			"invocationId": server + "/" + getenv("GITHUB_REPOSITORY") + "/actions/runs/" + getenv("GITHUB_RUN_ID") +
+			"invocationId": source + "/actions/runs/" + getenv("GITHUB_RUN_ID") +
 				"/attempts/" + getenv("GITHUB_RUN_ATTEMPT"),
 		}
 	}

@@ -70,7 +70,8 @@ func (r *released) make(t *testing.T) {
 	command := exec.CommandContext(t.Context(), "make", "--no-print-directory", "release-all", "VERSION="+version,
 		"REGISTRY="+r.registry, "PLATFORMS="+strings.Join(platforms, " "))
 	command.Dir = checkout
-	command.Env = append(os.Environ(), "COSIGN_KEY="+r.keys+"/cosign.key", "COSIGN_PASSWORD=")
+	command.Env = append(os.Environ(), "COSIGN_KEY="+r.keys+"/cosign.key", "COSIGN_PASSWORD=",
+		"GITHUB_REPOSITORY=", "GITHUB_WORKFLOW_REF=") // as on a developer's machine
 	if output, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}

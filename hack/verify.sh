@@ -37,7 +37,7 @@ check_headers() {
 
 check_lint() {
     go build -C hack/lint -o "$repo/bin/golangci-lint" github.com/golangci/golangci-lint/v2/cmd/golangci-lint &&
-        bin/golangci-lint run ./... && go vet -C hack/helm ./...
+        bin/golangci-lint run ./... && go vet -C hack/helm ./... && go test -C hack/helm ./...
 }
 
 # Comments and documents, by the styles in hack/vale. Vale parses Go with a C library, so it is built only where there

@@ -53,6 +53,15 @@ image: ## Build the image
 	$(IMAGE_BUILDER) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg DATE=$(DATE) \
 		--tag $(IMAGE):$(VERSION) .
 
+# Signs with the private key COSIGN_KEY of cosign, and without it with the identity of a workflow of GitHub.
+REGISTRY ?=
+PLATFORMS ?= linux/amd64 linux/arm64 linux/ppc64le linux/s390x
+.PHONY: release-all
+release-all: helm ## Build all of a release into bin/release/VERSION, push it to REGISTRY, and sign it
+	@hack/senders.sh cosign
+	@go run -C hack/release . -checkout='$(CURDIR)' -version='$(VERSION)' -revision='$(REVISION)' -date='$(DATE)' \
+		-registry='$(REGISTRY)' -platforms='$(PLATFORMS)'
+
 .PHONY: verify-reproducible
 verify-reproducible: ## Build the program twice, far apart, and compare (takes as long as compiling everything)
 	@VERSION='$(VERSION)' REVISION='$(REVISION)' DATE='$(DATE)' hack/verify-reproducible.sh
@@ -134,6 +143,11 @@ test-real: build control-plane controller-manager helm argocd senders vendors ##
 test-vendors: build control-plane vendors ## Decode and deliver the examples of webhooks
 	POSTERN_VENDORS=$(CURDIR)/bin/vendors go test -count=1 $(TESTFLAGS) ./test/vendors/
 	POSTERN_VENDORS=$(CURDIR)/bin/vendors go test -count=1 -v -run TestVendors $(TESTFLAGS) ./test/real/
+
+.PHONY: test-release
+test-release: ## Release to a registry on this machine, and verify it as its users do
+	@hack/senders.sh registry crane cosign
+	POSTERN_RELEASE=1 go test -count=1 -timeout=2h -v $(TESTFLAGS) ./test/release/
 
 .PHONY: chaos
 chaos: build control-plane ## Break Postern and what it stands on, at length (about 25 minutes)

@@ -4,12 +4,13 @@
 
 # Puts into bin/senders what sends to Postern in tests with real programs, in the versions that the modules below hack
 # name: the CNCF Distribution registry, crane, which pushes images, cosign, which signs them, and Gitea. Gitea stores
-# its data in SQLite, which needs a C compiler.
+# its data in SQLite, which needs a C compiler. Arguments select programs: registry, crane, gitea, cosign.
 set -euo pipefail
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bin=$repo/bin/senders
 mkdir -p "$bin"
+[ $# -gt 0 ] || set -- registry crane gitea cosign
 
 build() { # program, directory below hack, module, package, about how long the first build takes, flags
     local version start=$SECONDS
@@ -24,17 +25,30 @@ build() { # program, directory below hack, module, package, about how long the f
     echo "$1 $version: built in $((SECONDS - start)) s"
 }
 
-if ! command -v cc >/dev/null; then
-    echo 'cc: installing gcc with apt-get...'
-    apt-get -qq update
-    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends gcc libc6-dev >/dev/null
-fi
-export CGO_ENABLED=0
-build registry registry github.com/distribution/distribution/v3 . '1 minute'
-build crane registry github.com/google/go-containerregistry github.com/google/go-containerregistry/cmd/crane '1 minute'
-# With Go's own resolvers of names and users, all that needs no C is the same as in other builds.
-CGO_ENABLED=1 build gitea gitea code.gitea.io/gitea code.gitea.io/gitea 'up to 20 minutes' -tags=sqlite,sqlite_unlock_notify,netgo,osusergo
-build cosign cosign github.com/sigstore/cosign/v3 . 'up to 20 minutes'
+gitea() {
+    if ! command -v cc >/dev/null; then
+        echo 'cc: installing gcc with apt-get...'
+        apt-get -qq update
+        DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends gcc libc6-dev >/dev/null
+    fi
+    # With Go's own resolvers of names and users, all that needs no C is the same as in other builds.
+    CGO_ENABLED=1 build gitea gitea code.gitea.io/gitea code.gitea.io/gitea 'up to 20 minutes' \
+        -tags=sqlite,sqlite_unlock_notify,netgo,osusergo
+    # Gitea reads its templates and translations from its module.
+    ln -sfn "$(go list -C "$repo/hack/gitea" -m -f '{{.Dir}}' code.gitea.io/gitea)" "$bin/gitea-static"
+}
 
-# Gitea reads its templates and translations from its module.
-ln -sfn "$(go list -C "$repo/hack/gitea" -m -f '{{.Dir}}' code.gitea.io/gitea)" "$bin/gitea-static"
+export CGO_ENABLED=0
+crane=github.com/google/go-containerregistry
+for program; do
+    case $program in
+    registry) build registry registry github.com/distribution/distribution/v3 . '1 minute' ;;
+    crane) build crane registry $crane $crane/cmd/crane '1 minute' ;;
+    gitea) gitea ;;
+    cosign) build cosign cosign github.com/sigstore/cosign/v3 . 'up to 20 minutes' ;;
+    *)
+        echo "unknown program: $program" >&2
+        exit 2
+        ;;
+    esac
+done

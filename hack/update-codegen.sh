@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
 # Writes all generated files: deepcopy, defaults, conversions, OpenAPI, clientset, the references in docs/reference, the
-# manifests, and the CRD of Argo CD's Applications. The generators are from the version of k8s.io/code-generator in
-# hack/tools/go.mod, the CRD is from the one in hack/argocd/go.mod.
+# manifests, the values in the README of the chart, and the CRD of Argo CD's Applications. The generators are from the
+# version of k8s.io/code-generator in hack/tools/go.mod, the CRD is from the one in hack/argocd/go.mod.
 # With an argument, writes into that copy of the repository instead of this one (hack/verify.sh compares the two).
 set -euo pipefail
 
@@ -28,6 +28,7 @@ kube::codegen::gen_client --boilerplate $boilerplate \
 # The manifests are rendered from the chart.
 find manifests -type f -exec grep -q '^# Generated from charts/postern ' {} \; -delete
 go run -C "$repo/hack/helm" ./manifests "$PWD"
+go run -C "$repo/hack/helm" ./chartreadme "$PWD"
 
 argocd() { go -C "$repo/hack/argocd" list -m -f "{{.$1}}" github.com/argoproj/argo-cd/v3; }
 go -C "$repo/hack/argocd" mod download github.com/argoproj/argo-cd/v3

@@ -37,7 +37,7 @@ check_headers() {
 
 check_lint() {
     go build -C hack/lint -o "$repo/bin/golangci-lint" github.com/golangci/golangci-lint/v2/cmd/golangci-lint &&
-        bin/golangci-lint run ./... && go vet -C hack/helm ./...
+        bin/golangci-lint run ./... && go vet -C hack/helm ./... && go test -C hack/helm ./...
 }
 
 # Comments and documents, by the styles in hack/vale. Vale parses Go with a C library, so it is built only where there
@@ -60,9 +60,11 @@ check_shell() {
 
 check_terraform() { go test -C hack/terraform -count=1 ./...; }
 
+check_release() { go vet -C hack/release ./... && go test -C hack/release -count=1 ./...; }
+
 check_modules() {
     local module failed=0
-    for module in . hack/{tools,lint,promtool,helm,terraform,vale}; do
+    for module in . hack/{tools,lint,promtool,helm,release,terraform,vale}; do
         go mod -C "$module" tidy -diff || { echo "run \"go mod tidy\" in $module"; failed=1; }
     done
     # It has no packages, so tidy would remove all that it requires.
@@ -93,6 +95,7 @@ check headers 'license headers'
 check shell 'shell scripts'
 check prose 'prose (Vale is built from its Go modules: 3 minutes the first time)'
 check terraform 'the Terraform module'
+check release 'the program that makes releases'
 check modules 'modules are tidy'
 check alerts 'alerts (promtool is built from its Go modules: 3 minutes the first time)'
 check generated 'generated files are current'

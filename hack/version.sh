@@ -15,7 +15,7 @@ version)
             echo "v0.0.0-0-g$described"
     } || echo unknown
     ;;
-revision) git rev-parse HEAD 2>/dev/null || echo unknown ;;
+revision) git describe --always --exclude '*' --abbrev=40 --dirty 2>/dev/null || echo unknown ;;
 date) TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null || echo unknown ;;
 *)
     echo "usage: $0 version|revision|date" >&2

@@ -65,6 +65,10 @@ control-plane: ## Put etcd, kube-apiserver and kubectl into bin/k8s (6 to 10 min
 controller-manager: ## Put kube-controller-manager into bin/k8s, which some tests need (4 minutes the first time)
 	@hack/control-plane.sh kube-controller-manager
 
+.PHONY: node
+node: ## Put kubelet, kube-proxy and kube-scheduler into bin/k8s, for "make e2e" (5 minutes the first time)
+	@hack/control-plane.sh kubelet kube-proxy kube-scheduler
+
 .PHONY: helm
 helm: ## Put helm into bin/tools (2 to 3 minutes the first time, then seconds)
 	@hack/helm.sh
@@ -134,6 +138,10 @@ test-real: build control-plane controller-manager helm argocd senders vendors ##
 test-vendors: build control-plane vendors ## Decode and deliver the examples of webhooks
 	POSTERN_VENDORS=$(CURDIR)/bin/vendors go test -count=1 $(TESTFLAGS) ./test/vendors/
 	POSTERN_VENDORS=$(CURDIR)/bin/vendors go test -count=1 -v -run TestVendors $(TESTFLAGS) ./test/real/
+
+.PHONY: e2e
+e2e: control-plane controller-manager node helm ## Run Postern in clusters with real nodes (needs root and hack/e2e-packages.sh)
+	POSTERN_E2E=1 go test -count=1 -timeout=40m -v $(TESTFLAGS) ./test/node/ ./test/e2e/
 
 .PHONY: chaos
 chaos: build control-plane ## Break Postern and what it stands on, at length (about 25 minutes)

@@ -5,12 +5,14 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -222,7 +224,7 @@ func (w *world) eventually(what string, done func(ctx context.Context) error) {
 	}
 }
 
-// pod returns the name and the UID of the running Pod postern-0.
+// podUID returns the UID of the Pod postern-0.
 func (w *world) podUID() string {
 	w.t.Helper()
 	pod, err := w.kube.CoreV1().Pods(system).Get(w.t.Context(), "postern-0", metav1.GetOptions{})
@@ -230,6 +232,20 @@ func (w *world) podUID() string {
 		w.t.Fatal(err)
 	}
 	return string(pod.UID)
+}
+
+// replaced returns nil if there is another ready Pod postern-0 than the one with the given UID.
+func (w *world) replaced(ctx context.Context, uid string) error {
+	pod, err := w.kube.CoreV1().Pods(system).Get(ctx, "postern-0", metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue && string(pod.UID) != uid {
+			return nil
+		}
+	}
+	return errors.New("the Pod is not ready, or not replaced")
 }
 
 // explain logs what a failed test may be explained by.

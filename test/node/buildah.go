@@ -15,12 +15,16 @@ type Buildah struct {
 	Dir string
 }
 
+// Options are the options of buildah that select the directory.
+func (b Buildah) Options() []string {
+	return []string{
+		"--root=" + filepath.Join(b.Dir, "root"), "--runroot=" + filepath.Join(b.Dir, "run"), "--storage-driver=overlay",
+	}
+}
+
 // Run runs a command of buildah and returns its output.
 func (b Buildah) Run(ctx context.Context, command string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "buildah", append([]string{
-		"--root=" + filepath.Join(b.Dir, "root"), "--runroot=" + filepath.Join(b.Dir, "run"),
-		"--storage-driver=overlay", command,
-	}, args...)...)
+	cmd := exec.CommandContext(ctx, "buildah", append(append(b.Options(), command), args...)...)
 	cmd.Env = append(cmd.Environ(), "BUILDAH_ISOLATION=chroot") // no network and no cgroups of its own
 	return execute(cmd)
 }

@@ -31,28 +31,27 @@ const (
 
 // request is a delivery and its answer.
 type request struct {
-	target     string
-	ref        string
-	sent       time.Time
-	answered   time.Time
-	code       int    // 0 if there was no answer
-	record     string // the name of the record
-	complaint  string
-	unanswered bool
+	target    string
+	ref       string
+	sent      time.Time
+	answered  time.Time
+	code      int    // 0 if there was no answer
+	record    string // the name of the record
+	complaint string
 }
 
 // load sends deliveries to all targets in turn at a steady rate, and remembers each answer.
 type load struct {
 	w      *world
 	client *http.Client
-	stop   chan struct{}
+	stop   context.CancelFunc
 	ended  chan struct{}
 
 	mu       sync.Mutex
 	requests []*request
 }
 
-// startLoad starts a load until its end is called.
+// startLoad starts a load until its end is called, or until the test ends.
 func (w *world) startLoad() *load {
 	w.t.Helper()
 	config := rest.CopyConfig(w.sender)
@@ -61,15 +60,20 @@ func (w *world) startLoad() *load {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	l := &load{w: w, client: client, stop: make(chan struct{}), ended: make(chan struct{})}
-	go l.run()
+	ctx, stop := context.WithCancel(context.Background())
+	l := &load{w: w, client: client, stop: stop, ended: make(chan struct{})}
+	go l.run(ctx)
+	w.t.Cleanup(func() { // of a test that has failed, too: what goes on would overwrite what the next one writes
+		stop()
+		<-l.ended
+	})
 	return l
 }
 
-// serial makes the refs of all loads differ.
+// serial makes the refs of all loads differ. Only one load runs at a time.
 var serial int
 
-func (l *load) run() {
+func (l *load) run(ctx context.Context) {
 	defer close(l.ended)
 	var pending sync.WaitGroup
 	defer pending.Wait()
@@ -77,7 +81,7 @@ func (l *load) run() {
 	defer ticker.Stop()
 	for {
 		select {
-		case <-l.stop:
+		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
@@ -93,16 +97,16 @@ func (l *load) run() {
 }
 
 func (l *load) deliver(r *request) {
-	code, record, complaint := l.post(r)
+	code, record, complaint := l.post(r.target, fmt.Sprintf(`{"ref": %q}`, r.ref))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r.answered, r.code, r.record, r.complaint = time.Now(), code, record, complaint
 }
 
-func (l *load) post(r *request) (code int, record, complaint string) {
+// post delivers a body to a target, and returns the status code and the name of the record, or what went wrong.
+func (l *load) post(target, body string) (code int, record, complaint string) {
 	url := fmt.Sprintf("%s/apis/postern.dev/v1alpha1/namespaces/%s/gatewaysyncs/%s/webhookdeliveries", l.w.sender.Host,
-		namespace, r.target)
-	body := fmt.Sprintf(`{"ref": %q}`, r.ref)
+		namespace, target)
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url, bytes.NewReader([]byte(body)))
 	if err != nil {
 		return 0, "", err.Error()
@@ -156,7 +160,7 @@ func (l *load) await() {
 // end stops the load, waits for all answers, and checks that nothing that was accepted is lost.
 func (l *load) end() *outcome {
 	l.w.t.Helper()
-	close(l.stop)
+	l.stop()
 	<-l.ended
 	o := &outcome{requests: len(l.requests), codes: map[int]int{}, complaints: map[string]int{}}
 	for _, r := range l.requests {

@@ -146,14 +146,10 @@ func (w *world) shell(script string) string {
 	return string(output)
 }
 
-// addVolume adds what a StorageClass with a provisioner would: a volume on a node.
-func (w *world) addVolume(on *node.Node) {
-	w.t.Helper()
-	path := filepath.Join(w.Dir(), on.Name(), "volume")
-	if err := os.MkdirAll(path, 0o755); err != nil {
-		w.t.Fatal(err)
-	}
-	w.feed(fmt.Sprintf(`
+// posternUser is the user and the group of the container.
+const posternUser = 65532
+
+const storageClass = `
 apiVersion: storage.k8s.io/v1
 kind: StorageClass
 metadata:
@@ -161,7 +157,16 @@ metadata:
   annotations: {storageclass.kubernetes.io/is-default-class: "true"}
 provisioner: kubernetes.io/no-provisioner
 volumeBindingMode: WaitForFirstConsumer
----
+`
+
+// addVolume adds what a StorageClass with a provisioner would: a volume on a node.
+func (w *world) addVolume(on *node.Node) {
+	w.t.Helper()
+	path := filepath.Join(w.Dir(), on.Name(), "volume")
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	w.feed(storageClass+fmt.Sprintf(`---
 apiVersion: v1
 kind: PersistentVolume
 metadata: {name: %[1]s}
@@ -175,6 +180,28 @@ spec:
       nodeSelectorTerms:
       - matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [%[1]s]}]
 `, on.Name(), path), "apply", "--filename=-")
+}
+
+// addSharedVolume adds a volume that every node can mount, as one in a network. The disk of this machine stands in for it.
+func (w *world) addSharedVolume() {
+	w.t.Helper()
+	path := filepath.Join(w.Dir(), "shared")
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Chown(path, posternUser, posternUser); err != nil { // no fsGroup is applied to a directory of the host
+		w.t.Fatal(err)
+	}
+	w.feed(storageClass+fmt.Sprintf(`---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: shared}
+spec:
+  capacity: {storage: 5Gi}
+  accessModes: [ReadWriteOnce]
+  storageClassName: local
+  hostPath: {path: %s, type: Directory}
+`, path), "apply", "--filename=-")
 }
 
 // install applies a directory of manifests with the image of the test, as docs/install.md says, and more patches.

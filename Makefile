@@ -74,6 +74,10 @@ control-plane: ## Put etcd, kube-apiserver and kubectl into bin/k8s (6 to 10 min
 controller-manager: ## Put kube-controller-manager into bin/k8s, which some tests need (4 minutes the first time)
 	@hack/control-plane.sh kube-controller-manager
 
+.PHONY: node
+node: ## Put kubelet, kube-proxy and kube-scheduler into bin/k8s, for "make e2e" (5 minutes the first time)
+	@hack/control-plane.sh kubelet kube-proxy kube-scheduler
+
 .PHONY: helm
 helm: ## Put helm into bin/tools (2 to 3 minutes the first time, then seconds)
 	@hack/helm.sh
@@ -148,6 +152,10 @@ test-vendors: build control-plane vendors ## Decode and deliver the examples of 
 test-release: ## Release to a registry on this machine, and verify it as its users do
 	@hack/senders.sh registry crane cosign
 	POSTERN_RELEASE=1 go test -count=1 -timeout=2h -v $(TESTFLAGS) ./test/release/
+
+.PHONY: e2e
+e2e: release control-plane controller-manager node helm ## Run Postern in clusters with real nodes (needs root and hack/e2e-packages.sh)
+	POSTERN_E2E=1 go test -count=1 -timeout=40m -v $(TESTFLAGS) ./test/node/ ./test/e2e/
 
 .PHONY: chaos
 chaos: build control-plane ## Break Postern and what it stands on, at length (about 25 minutes)

@@ -5,8 +5,8 @@
 # Puts etcd, kube-apiserver and kubectl into bin/k8s, in the versions that hack/tools/go.mod names. They are linked from
 # the directory KUBEBUILDER_ASSETS if that has all three, and else built from their Go modules.
 #
-# With the argument kube-controller-manager, puts that one there instead. The few tests that need it say so. No
-# KUBEBUILDER_ASSETS hold it, so it is always built.
+# With arguments, puts those programs of Kubernetes there instead: kube-controller-manager for a few tests, and kubelet,
+# kube-proxy and kube-scheduler for a node. No KUBEBUILDER_ASSETS hold them, so they are always built.
 set -euo pipefail
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -23,8 +23,8 @@ installed() { # program
     [ -x "$bin/$1" ] || return 0
     case $1 in
     etcd) "$bin/etcd" --version | awk '/^etcd Version:/ {print "v" $3}' ;;
-    kube-apiserver | kube-controller-manager) "$bin/$1" --version | awk '{print $2}' ;;
     kubectl) "$bin/kubectl" version --client | awk '/^Client Version:/ {print $3}' ;;
+    *) "$bin/$1" --version | awk '{print $2}' ;;
     esac
 }
 
@@ -63,8 +63,10 @@ build() { # program, version, package, about how long the first build takes
 }
 
 kubernetes=$(version_of k8s.io/kubernetes)
-if [ "${1:-}" = kube-controller-manager ]; then
-    build kube-controller-manager "$kubernetes" k8s.io/kubernetes/cmd/kube-controller-manager '4 minutes'
+if [ $# -gt 0 ]; then
+    for program in "$@"; do
+        build "$program" "$kubernetes" "k8s.io/kubernetes/cmd/$program" '1 to 5 minutes'
+    done
     exit
 fi
 if [ -n "${KUBEBUILDER_ASSETS:-}" ] && ! [ "$KUBEBUILDER_ASSETS" -ef "$bin" ]; then

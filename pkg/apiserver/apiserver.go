@@ -37,6 +37,9 @@ import (
 	"postern.dev/postern/pkg/registry/webhooksource"
 )
 
+// readinessTimeout is how long requests wait for a server that is starting, before they are answered anyway.
+const readinessTimeout = 3 * time.Second
+
 // ExtraConfig is Postern's configuration in addition to the generic one. All fields are required.
 type ExtraConfig struct {
 	Verifier *credential.Verifier
@@ -102,6 +105,7 @@ type Server struct {
 	generic       *genericapiserver.GenericAPIServer
 	records       *webhookdelivery.Store
 	secretsSynced cache.InformerSynced
+	ready         func() error
 	beforeServing func()
 	deliverer     *delivery.Deliverer
 	limiter       *filters.Limiter
@@ -151,9 +155,10 @@ func (c CompletedConfig) New() (*Server, error) {
 	if err := generic.InstallAPIGroup(&group); err != nil {
 		return nil, fmt.Errorf("could not install the API group %s: %w", postern.GroupName, err)
 	}
+	ready := func() error { return errors.Join(c.extra.CachesReady(), store.ReadinessCheck()) }
 	return &Server{
-		generic: generic, records: store, secretsSynced: c.extra.SecretsSynced, beforeServing: c.extra.BeforeServing,
-		deliverer: deliverer, limiter: c.extra.limiter(c.generic.MaxMutatingRequestsInFlight), stopping: c.stopping,
+		generic: generic, records: store, secretsSynced: c.extra.SecretsSynced, ready: ready,
+		beforeServing: c.extra.BeforeServing, deliverer: deliverer, limiter: c.extra.limiter(c.generic.MaxMutatingRequestsInFlight), stopping: c.stopping,
 	}, nil
 }
 
@@ -221,6 +226,9 @@ func (s *Server) Start(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), s.secretsSynced) {
 		return nil
 	}
+	// Until then connections wait to be accepted. Otherwise the first requests would be refused, and the kube-apiserver
+	// would not send more at once. Probes and reads have to be answered even if readiness takes long.
+	awaitReady(ctx, readinessTimeout, s.ready)
 	s.beforeServing()
 	defer context.AfterFunc(ctx, func() { s.stopping.Store(true) })()
 	prepared := s.generic.PrepareRun()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
 	"k8s.io/apiserver/pkg/authentication/group"
@@ -199,13 +200,27 @@ func requestHeaderCheck(config *authenticatorfactory.RequestHeaderConfig) health
 	return healthz.NamedCheck("request-header", func(*http.Request) error { return requestHeaderReady(config) })
 }
 
-// withRequestHeaderReady answers 503 to all requests except probes until the request-header CA is loaded.
-func withRequestHeaderReady(next http.Handler, config *authenticatorfactory.RequestHeaderConfig) http.Handler {
+// withRequestHeaderReady delays all requests except probes until the request-header CA is loaded, and answers 503 after
+// the timeout. The CA is usually loaded within milliseconds, while the kube-apiserver asks an unavailable server again
+// only after increasing pauses.
+func withRequestHeaderReady(
+	next http.Handler, config *authenticatorfactory.RequestHeaderConfig, timeout time.Duration,
+) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if err := requestHeaderReady(config); err != nil && !filters.IsProbe(req.URL.Path) {
-			filters.WriteError(w, filters.ErrUnavailable("Postern is starting, send the request again: "+err.Error()))
-			return
+			if !awaitReady(req.Context(), timeout, func() error { return requestHeaderReady(config) }) {
+				filters.WriteError(w, filters.ErrUnavailable("Postern is starting, send the request again: "+err.Error()))
+				return
+			}
 		}
 		next.ServeHTTP(w, req)
 	})
+}
+
+// awaitReady waits until ready returns nil, and reports whether it did before the timeout.
+func awaitReady(ctx context.Context, timeout time.Duration, ready func() error) bool {
+	const interval = 10 * time.Millisecond
+	return wait.PollUntilContextTimeout(ctx, interval, timeout, true, func(context.Context) (bool, error) {
+		return ready() == nil, nil
+	}) == nil
 }

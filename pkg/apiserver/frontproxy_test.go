@@ -9,7 +9,10 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
@@ -148,10 +151,12 @@ func TestFrontProxy_RefusesDirectCallers(t *testing.T) {
 // fakeCA is a CA that may not be loaded yet.
 type fakeCA struct {
 	dynamiccertificates.CAContentProvider
-	loaded bool
+	loaded atomic.Bool
 }
 
-func (f *fakeCA) VerifyOptions() (x509.VerifyOptions, bool) { return x509.VerifyOptions{}, f.loaded }
+func (f *fakeCA) VerifyOptions() (x509.VerifyOptions, bool) {
+	return x509.VerifyOptions{}, f.loaded.Load()
+}
 
 func TestFrontProxy_NoAnonymousCallersDuringStart(t *testing.T) {
 	ca := &fakeCA{}
@@ -170,9 +175,9 @@ func TestFrontProxy_NoAnonymousCallersDuringStart(t *testing.T) {
 		{true, config, "/apis/postern.dev/v1alpha1", http.StatusTeapot, ""},
 		{false, nil, "/apis/postern.dev/v1alpha1", http.StatusTeapot, ""},
 	} {
-		ca.loaded = test.loaded
+		ca.loaded.Store(test.loaded)
 		w := httptest.NewRecorder()
-		withRequestHeaderReady(served, test.config).ServeHTTP(w,
+		withRequestHeaderReady(served, test.config, time.Millisecond).ServeHTTP(w,
 			httptest.NewRequest(http.MethodPost, test.path, http.NoBody))
 		if got := w.Header().Get("Retry-After"); w.Code != test.code || got != test.retry {
 			t.Errorf("%s, loaded: %t: got %d with Retry-After %q, want %d with %q", test.path, test.loaded, w.Code, got,
@@ -182,4 +187,30 @@ func TestFrontProxy_NoAnonymousCallersDuringStart(t *testing.T) {
 			t.Errorf("loaded: %t: readiness %v", test.loaded, err)
 		}
 	}
+}
+
+func TestFrontProxy_RequestsWaitForStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca := &fakeCA{}
+		config := &authenticatorfactory.RequestHeaderConfig{CAContentProvider: ca}
+		served := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+		w := httptest.NewRecorder()
+		answered := make(chan struct{})
+		go func() {
+			defer close(answered)
+			withRequestHeaderReady(served, config, time.Hour).ServeHTTP(w,
+				httptest.NewRequest(http.MethodPost, "/apis/postern.dev/v1alpha1", http.NoBody))
+		}()
+		synctest.Wait()
+		select {
+		case <-answered:
+			t.Fatalf("the request was answered %d before the CA was loaded", w.Code)
+		default:
+		}
+		ca.loaded.Store(true)
+		<-answered
+		if w.Code != http.StatusTeapot {
+			t.Errorf("the request was answered %d, want %d", w.Code, http.StatusTeapot)
+		}
+	})
 }

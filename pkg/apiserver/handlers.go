@@ -28,7 +28,7 @@ func (c ExtraConfig) buildHandlerChain(
 		handler = c.acceptance().Filter(handler)
 		handler = filters.WithInFlightLimit(handler, generic) // with all filters of the framework
 		handler = newCallerFilter(generic, c.Direct).wrap(handler)
-		handler = withRequestHeaderReady(handler, generic.Authentication.RequestHeaderConfig)
+		handler = withRequestHeaderReady(handler, generic.Authentication.RequestHeaderConfig, readinessTimeout)
 		handler = filters.WithBodyTimeout(handler, c.PayloadTimeout)
 		handler = filters.WithConnectionClose(handler, stopping)
 		handler = filters.WithoutQuerySecret(handler, querySecretWarning)

@@ -201,6 +201,8 @@ func (s *Server) embedConfig() *embed.Config {
 	cfg.AdvertiseClientUrls = []url.URL{{Scheme: "http", Host: "127.0.0.111:0"}}
 	cfg.ListenPeerUrls = nil
 	cfg.QuotaBackendBytes = s.config.QuotaBytes
+	// The time until a member elects itself is random, up to the timeout. Longer ones are for members that are far apart.
+	cfg.TickMs, cfg.ElectionMs = 50, 250
 	// By default etcd keeps ten thousand changes in memory for members that have fallen behind. There are no others.
 	cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = 1000, 100
 	// Old log files are also kept for such members.

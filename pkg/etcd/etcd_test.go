@@ -154,3 +154,13 @@ func eventually(t *testing.T, condition func(context.Context) error) {
 		t.Fatalf("timed out waiting: %v", last)
 	}
 }
+
+func TestServer_ElectsItselfSoon(t *testing.T) {
+	config := (&Server{}).embedConfig()
+	if err := config.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if limit := time.Duration(config.ElectionMs) * time.Millisecond; limit > 250*time.Millisecond {
+		t.Errorf("a member waits up to %v before it elects itself, want 250ms at most", limit)
+	}
+}

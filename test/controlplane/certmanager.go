@@ -20,6 +20,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	apiregistrationv1apply "k8s.io/kube-aggregator/pkg/client/applyconfiguration/apiregistration/v1"
 	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
+
+	"postern.dev/postern/test/certs"
 )
 
 // certManagerManager is the field manager of cert-manager's writes.
@@ -82,15 +84,15 @@ func (c *ControlPlane) issueCertificate(ctx context.Context, wanted *unstructure
 
 // newServingSecret returns a certificate for exactly the given names, and the CA certificate that verifies it.
 func newServingSecret(dnsNames []string) (map[string][]byte, error) {
-	ca, err := newAuthority("cert-manager")
+	ca, err := certs.NewAuthority("cert-manager")
 	if err != nil {
 		return nil, err
 	}
-	caPEM, _, err := ca.pem()
+	caPEM, _, err := ca.PEM()
 	if err != nil {
 		return nil, err
 	}
-	certPEM, keyPEM, err := ca.issue(&x509.Certificate{
+	certPEM, keyPEM, err := ca.Issue(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: strings.Join(dnsNames[:1], "")},
 		DNSNames:    dnsNames,
 		KeyUsage:    x509.KeyUsageDigitalSignature,

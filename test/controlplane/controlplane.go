@@ -12,6 +12,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
+
+	"postern.dev/postern/test/certs"
 )
 
 // Options configure the location and the lifetime of a control plane.
@@ -102,7 +104,7 @@ func (c *ControlPlane) prepare() (err error) {
 	}
 	c.etcd = c.newProcess("etcd", c.k8sBinary("etcd"), etcdFlags())
 	c.apiServer = c.newProcess("kube-apiserver", c.k8sBinary("kube-apiserver"), c.apiServerFlags())
-	return writeKubeconfig(c.AdminKubeconfig(), c.admin)
+	return certs.WriteKubeconfig(c.AdminKubeconfig(), c.admin)
 }
 
 // release frees what prepare acquired.

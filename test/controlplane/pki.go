@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 
 	"k8s.io/client-go/util/keyutil"
+
+	"postern.dev/postern/test/certs"
 )
 
 // Names of the file pairs NAME.crt and NAME.key in the pki directory.
@@ -38,7 +40,7 @@ const posternServerName = serviceName + "." + Namespace + ".svc"
 // pki is a directory of certificates and keys, and the CA that signs further users.
 type pki struct {
 	dir     string
-	cluster *authority
+	cluster *certs.Authority
 }
 
 // loadPKI reads dir, and creates it first if it does not exist.
@@ -55,7 +57,7 @@ func loadPKI(dir string) (*pki, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.cluster, err = parseAuthority(certPEM, keyPEM); err != nil {
+	if p.cluster, err = certs.ParseAuthority(certPEM, keyPEM); err != nil {
 		return nil, fmt.Errorf("could not read the certificate authority in %s: %w", dir, err)
 	}
 	return p, nil
@@ -67,7 +69,7 @@ func (p *pki) key(name string) string  { return filepath.Join(p.dir, name+".key"
 // loadEtcdPKI returns the certificates of an EtcdCluster, and creates dir first if it does not exist.
 func loadEtcdPKI(dir string) (*pki, error) {
 	p := &pki{dir: dir}
-	return p, p.createOnce(func(p *pki) error { return p.createPair(etcdCA, etcdCert, peerTemplate("etcd")) })
+	return p, p.createOnce(func(p *pki) error { return p.createPair(etcdCA, etcdCert, certs.PeerTemplate("etcd")) })
 }
 
 // createOnce fills a temporary directory and renames it, so that the directory is complete or absent. An existing
@@ -95,27 +97,27 @@ func (p *pki) createOnce(fill func(*pki) error) error {
 
 func (p *pki) create() error {
 	return errors.Join(
-		p.createPair(clusterCA, apiServerCert, servingTemplate("kube-apiserver", "kubernetes.default.svc")),
-		p.createPair(frontProxyCA, frontProxyCert, clientTemplate(frontProxyUser)),
-		p.createPair(posternCA, posternCert, servingTemplate(posternServerName, posternServerName)),
+		p.createPair(clusterCA, apiServerCert, certs.ServingTemplate("kube-apiserver", "kubernetes.default.svc")),
+		p.createPair(frontProxyCA, frontProxyCert, certs.ClientTemplate(frontProxyUser)),
+		p.createPair(posternCA, posternCert, certs.ServingTemplate(posternServerName, posternServerName)),
 		p.createTokenKey(),
 	)
 }
 
 // createPair writes a new CA and its only certificate.
 func (p *pki) createPair(caName, leafName string, leaf *x509.Certificate) error {
-	ca, err := newAuthority(caName)
+	ca, err := certs.NewAuthority(caName)
 	if err != nil {
 		return err
 	}
-	certPEM, keyPEM, err := ca.pem()
+	certPEM, keyPEM, err := ca.PEM()
 	if err != nil {
 		return err
 	}
 	if err := p.write(caName, certPEM, keyPEM); err != nil {
 		return err
 	}
-	if certPEM, keyPEM, err = ca.issue(leaf); err != nil {
+	if certPEM, keyPEM, err = ca.Issue(leaf); err != nil {
 		return err
 	}
 	return p.write(leafName, certPEM, keyPEM)
@@ -131,11 +133,11 @@ func (p *pki) renew(caName, leafName string, leaf *x509.Certificate) error {
 	if err != nil {
 		return err
 	}
-	ca, err := parseAuthority(certPEM, keyPEM)
+	ca, err := certs.ParseAuthority(certPEM, keyPEM)
 	if err != nil {
 		return err
 	}
-	if certPEM, keyPEM, err = ca.issue(leaf); err != nil {
+	if certPEM, keyPEM, err = ca.Issue(leaf); err != nil {
 		return err
 	}
 	unfinished := leafName + ".new"

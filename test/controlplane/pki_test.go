@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	certutil "k8s.io/client-go/util/cert"
+
+	"postern.dev/postern/test/certs"
 )
 
 func TestPKI_ServingCertificateNames(t *testing.T) {
@@ -54,7 +56,7 @@ func TestPKI_AuthoritiesAreSeparate(t *testing.T) {
 
 func TestPKI_UserCertificate(t *testing.T) {
 	p := newTestPKI(t)
-	certPEM, keyPEM, err := p.cluster.issue(clientTemplate("ada", "senders", "system:masters"))
+	certPEM, keyPEM, err := p.cluster.Issue(certs.ClientTemplate("ada", "senders", "system:masters"))
 	if err != nil {
 		t.Fatal(err)
 	}

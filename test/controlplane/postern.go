@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"postern.dev/postern/test/certs"
 )
 
 // tokenValidity exceeds the lifetime of any local control plane.
@@ -181,7 +183,7 @@ func (p *Postern) DirectConfig() *rest.Config {
 
 // RenewCertificateFiles replaces the certificate and key of PosternOptions.CertificateFiles by new ones of the same CA.
 func (c *ControlPlane) RenewCertificateFiles() error {
-	if err := c.pki.renew(posternCA, posternCert, servingTemplate(posternServerName, posternServerName)); err != nil {
+	if err := c.pki.renew(posternCA, posternCert, certs.ServingTemplate(posternServerName, posternServerName)); err != nil {
 		return fmt.Errorf("could not renew Postern's certificate: %w", err)
 	}
 	return nil
@@ -216,5 +218,5 @@ func (c *ControlPlane) writePosternKubeconfig(ctx context.Context, serviceAccoun
 	if err != nil {
 		return err
 	}
-	return writeKubeconfig(c.posternKubeconfig(), config)
+	return certs.WriteKubeconfig(c.posternKubeconfig(), config)
 }

@@ -16,8 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"postern.dev/postern/test/certs"
 )
 
 // Address returns the URL of the kube-apiserver.
@@ -33,7 +33,7 @@ func (c *ControlPlane) UserConfig(user string, groups ...string) (*rest.Config, 
 	if err != nil {
 		return nil, err
 	}
-	config.CertData, config.KeyData, err = c.pki.cluster.issue(clientTemplate(user, groups...))
+	config.CertData, config.KeyData, err = c.pki.cluster.Issue(certs.ClientTemplate(user, groups...))
 	return config, err
 }
 
@@ -69,7 +69,7 @@ func (c *ControlPlane) Kubeconfig(user string, groups ...string) (string, error)
 		return "", err
 	}
 	path := c.path(filepath.Base(user) + ".kubeconfig")
-	return path, writeKubeconfig(path, config)
+	return path, certs.WriteKubeconfig(path, config)
 }
 
 // ServiceAccountToken creates the ServiceAccount if it is missing and returns a token with the given validity (at least
@@ -92,21 +92,4 @@ func (c *ControlPlane) ServiceAccountToken(ctx context.Context, namespace, name 
 		return "", fmt.Errorf("could not get a token for ServiceAccount %s/%s: %w", namespace, name, err)
 	}
 	return answer.Status.Token, nil
-}
-
-func writeKubeconfig(path string, config *rest.Config) error {
-	const name = "postern"
-	return clientcmd.WriteToFile(clientcmdapi.Config{
-		Clusters: map[string]*clientcmdapi.Cluster{name: {
-			Server:                   config.Host,
-			CertificateAuthorityData: config.CAData,
-		}},
-		AuthInfos: map[string]*clientcmdapi.AuthInfo{name: {
-			ClientCertificateData: config.CertData,
-			ClientKeyData:         config.KeyData,
-			Token:                 config.BearerToken,
-		}},
-		Contexts:       map[string]*clientcmdapi.Context{name: {Cluster: name, AuthInfo: name}},
-		CurrentContext: name,
-	}, path)
 }

@@ -27,6 +27,9 @@ The flags of the container.
 {{- else -}}
 # A subdirectory, because the root of the volume belongs to root: only Postern may read it.
 - --data-dir=/var/lib/postern/data
+# The kube-apiserver checks Postern when it begins to stop, and has to find it serving: a check that hangs in the network
+# of a Pod that is gone would delay the first request to the next one.
+- --shutdown-delay-duration=1s
 {{- end }}
 {{- if .Values.certManager.enabled }}
 - --tls-cert-file=/etc/postern/tls/tls.crt

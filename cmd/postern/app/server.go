@@ -129,6 +129,8 @@ func loadFiles(o *options.Options) (*loadedFiles, error) {
 	return f, errors.Join(secretsErr, certsErr)
 }
 
+var errRecordsNotLoaded = errors.New("the records of earlier deliveries are not loaded yet")
+
 // serve runs caches, servers and controllers under one manager, which starts and stops them in order, until ctx is
 // done. Until the API server starts, the startup server serves on its port: the caches may wait for RBAC permissions
 // that an administrator must grant first.
@@ -184,13 +186,18 @@ func serve(
 			switch {
 			case !secretsSynced():
 				return errors.New("the webhook secrets are not in the cache yet")
-			case !index.HasSynced(): // otherwise a delivery could overwrite a newer ref that only a record shows
-				return errors.New("the records of earlier deliveries are not loaded yet")
+			case !index.HasSynced():
+				return errRecordsNotLoaded
 			}
 			return targets.Ready()
 		},
-		BeforeServing:           dependencies.HandOver,
-		StorageReady:            storageReady,
+		BeforeServing: dependencies.HandOver,
+		StorageReady: func() error {
+			if !index.HasSynced() { // otherwise a delivery could overwrite a newer ref that only a record shows
+				return errRecordsNotLoaded
+			}
+			return storageReady()
+		},
 		Backlog:                 backlog.Check,
 		Work:                    work,
 		NamespaceSharePercent:   o.Limits.NamespaceSharePercent,

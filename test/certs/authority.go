@@ -1,7 +1,8 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package controlplane
+// Package certs issues the certificates of clusters that tests run.
+package certs
 
 import (
 	"crypto"
@@ -20,13 +21,14 @@ import (
 	"k8s.io/client-go/util/keyutil"
 )
 
-// authority is a CA certificate with its key.
-type authority struct {
+// Authority is a CA certificate with its key.
+type Authority struct {
 	cert *x509.Certificate
 	key  crypto.Signer
 }
 
-func newAuthority(commonName string) (*authority, error) {
+// NewAuthority returns a new CA.
+func NewAuthority(commonName string) (*Authority, error) {
 	key, err := newKey()
 	if err != nil {
 		return nil, err
@@ -35,11 +37,11 @@ func newAuthority(commonName string) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &authority{cert: cert, key: key}, nil
+	return &Authority{cert: cert, key: key}, nil
 }
 
-// parseAuthority is the reverse of pem.
-func parseAuthority(certPEM, keyPEM []byte) (*authority, error) {
+// ParseAuthority is the reverse of PEM.
+func ParseAuthority(certPEM, keyPEM []byte) (*Authority, error) {
 	certs, err := certutil.ParseCertsPEM(certPEM)
 	if err != nil {
 		return nil, err
@@ -52,15 +54,16 @@ func parseAuthority(certPEM, keyPEM []byte) (*authority, error) {
 	if !ok {
 		return nil, errors.New("the key cannot sign")
 	}
-	return &authority{cert: certs[0], key: signer}, nil
+	return &Authority{cert: certs[0], key: signer}, nil
 }
 
-func (a *authority) pem() (certPEM, keyPEM []byte, err error) {
+// PEM returns the certificate and the key.
+func (a *Authority) PEM() (certPEM, keyPEM []byte, err error) {
 	return encode(a.cert, a.key)
 }
 
-// issue signs a certificate for a new key, valid as long as the CA, and returns both as PEM.
-func (a *authority) issue(template *x509.Certificate) (certPEM, keyPEM []byte, err error) {
+// Issue signs a certificate for a new key, valid as long as the CA, and returns both as PEM.
+func (a *Authority) Issue(template *x509.Certificate) (certPEM, keyPEM []byte, err error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
 		return nil, nil, err
@@ -83,8 +86,8 @@ func (a *authority) issue(template *x509.Certificate) (certPEM, keyPEM []byte, e
 	return encode(cert, key)
 }
 
-// servingTemplate describes a server certificate for loopback and the given names.
-func servingTemplate(commonName string, dnsNames ...string) *x509.Certificate {
+// ServingTemplate describes a server certificate for loopback and the given names.
+func ServingTemplate(commonName string, dnsNames ...string) *x509.Certificate {
 	return &x509.Certificate{
 		Subject:     pkix.Name{CommonName: commonName},
 		KeyUsage:    x509.KeyUsageDigitalSignature,
@@ -94,16 +97,16 @@ func servingTemplate(commonName string, dnsNames ...string) *x509.Certificate {
 	}
 }
 
-// peerTemplate describes the certificate of a server that is also a client of its peers.
-func peerTemplate(commonName string) *x509.Certificate {
-	template := servingTemplate(commonName)
+// PeerTemplate describes the certificate of a server that is also a client of its peers.
+func PeerTemplate(commonName string) *x509.Certificate {
+	template := ServingTemplate(commonName)
 	template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 	return template
 }
 
-// clientTemplate describes a client certificate. The kube-apiserver reads the user from the common name and the groups
+// ClientTemplate describes a client certificate. The kube-apiserver reads the user from the common name and the groups
 // from the organizations.
-func clientTemplate(user string, groups ...string) *x509.Certificate {
+func ClientTemplate(user string, groups ...string) *x509.Certificate {
 	return &x509.Certificate{
 		Subject:     pkix.Name{CommonName: user, Organization: groups},
 		KeyUsage:    x509.KeyUsageDigitalSignature,

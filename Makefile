@@ -22,6 +22,13 @@ STAMP += -X k8s.io/client-go/pkg/version.gitVersion=$(VERSION) -X k8s.io/client-
 # Where "make release" puts the program.
 RELEASE ?= bin/release/postern
 
+# The version of Kubernetes to test with, such as K8S_VERSION=1.31.14. By default it is that in hack/tools/go.mod, in
+# bin/k8s; others are in bin/k8s-<version>.
+K8S_VERSION ?=
+export K8S_VERSION
+# A patch of the oldest minor version that Postern supports; its kubeVersion is in charts/postern/Chart.yaml.
+OLDEST_K8S_VERSION := 1.31.14
+
 # How long "make fuzz" runs each fuzz test.
 FUZZTIME ?= 30s
 # Flags for the benchmark: BENCHFLAGS='-only latency'; BENCHFLAGS=-help lists them.
@@ -67,7 +74,7 @@ verify-reproducible: ## Build the program twice, far apart, and compare (takes a
 	@VERSION='$(VERSION)' REVISION='$(REVISION)' DATE='$(DATE)' hack/verify-reproducible.sh
 
 .PHONY: control-plane
-control-plane: ## Put etcd, kube-apiserver and kubectl into bin/k8s (6 to 10 minutes the first time, then seconds)
+control-plane: ## Put etcd, kube-apiserver and kubectl into bin/k8s; K8S_VERSION=1.31.14 (6 to 10 minutes, then seconds)
 	@hack/control-plane.sh
 
 .PHONY: controller-manager
@@ -123,6 +130,10 @@ test: build control-plane controller-manager helm ## Run the unit and integratio
 	@echo 'Testing, also against a real control plane. Compiling the tests takes some minutes the first time.'
 	@# Not from the test cache, which does not know that tests use bin/postern, manifests and artifacts.
 	go test -count=1 -timeout=40m $(TESTFLAGS) ./...
+
+.PHONY: test-oldest
+test-oldest: ## Run the tests with the oldest version of Kubernetes that Postern supports
+	@$(MAKE) --no-print-directory test K8S_VERSION=$(OLDEST_K8S_VERSION)
 
 .PHONY: test-fieldcases
 test-fieldcases: build control-plane ## Run the field cases, CASE=name one of them (2 minutes; "make test" runs them too)

@@ -45,6 +45,7 @@ func up(ctx context.Context) error {
 		"Dir":        stateDir,
 		"Kubeconfig": cluster.AdminKubeconfig(),
 		"CA":         cluster.CAFile(),
+		"Programs":   controlplane.ProgramsDir(),
 		"Path":       posternPath("gatewaysyncs", "plant"),
 		"Delivery":   filepath.Join(samplesDir, "delivery.yaml"),
 	})
@@ -76,7 +77,7 @@ Postern is up.
 Look around as the administrator:
 
   export KUBECONFIG={{.Kubeconfig}}
-  export PATH=$PWD/bin/k8s:$PATH
+  export PATH=$PWD/{{.Programs}}:$PATH
   kubectl get gatewaysyncs,applications --namespace demo
 
 Deliver a webhook as a CI job, with the token of a ServiceAccount that may deliver to this one object:

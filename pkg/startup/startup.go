@@ -95,10 +95,18 @@ func waitForAPIServer(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return fmt.Errorf("could not create a client: %w", err)
 	}
+	return Retry(ctx, "Could not reach the kube-apiserver, retrying", func(ctx context.Context) error {
+		return ping(ctx, client.RESTClient())
+	})
+}
+
+// Retry calls attempt until it returns nil, with the delays of all dependencies. It logs each error with the message.
+// It returns the error of ctx if ctx ends first.
+func Retry(ctx context.Context, message string, attempt func(context.Context) error) error {
 	return retries.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
-		err := ping(ctx, client.RESTClient())
+		err := attempt(ctx)
 		if err != nil && ctx.Err() == nil {
-			klog.ErrorS(err, "Could not reach the kube-apiserver, retrying")
+			klog.ErrorS(err, message)
 		}
 		return err == nil, ctx.Err()
 	})

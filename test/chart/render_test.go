@@ -17,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
+
+	"postern.dev/postern/test/controlplane"
 )
 
 const (
@@ -65,7 +67,7 @@ func mustTemplate(t *testing.T, args ...string) []byte {
 
 func kustomize(t *testing.T, dir string) []byte {
 	t.Helper()
-	rendered, err := run(t, nil, "bin/k8s/kubectl", "kustomize", dir)
+	rendered, err := run(t, nil, filepath.Join(controlplane.ProgramsDir(), "kubectl"), "kustomize", dir)
 	if err != nil {
 		t.Fatal(err)
 	}

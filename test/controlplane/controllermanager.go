@@ -4,7 +4,6 @@
 package controlplane
 
 import (
-	"fmt"
 	"os"
 	"strings"
 )
@@ -20,7 +19,7 @@ type ControllerManager struct {
 func (c *ControlPlane) StartControllerManager(controllers ...string) (*ControllerManager, error) {
 	path := c.k8sBinary("kube-controller-manager")
 	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("run \"make controller-manager\" first: %w", err)
+		return nil, runFirst("controller-manager", err)
 	}
 	p := c.newProcess("kube-controller-manager", path, []string{
 		"--kubeconfig=" + c.AdminKubeconfig(),

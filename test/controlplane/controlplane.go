@@ -26,6 +26,8 @@ type Options struct {
 	Repository string
 	// AuditPolicy is the kube-apiserver's audit policy in YAML. If empty, everything is logged.
 	AuditPolicy []byte
+	// APIServerFlags are added to the flags of the kube-apiserver.
+	APIServerFlags []string
 	// Detached programs survive this process, until StopDetached is called for Dir. Otherwise they end with it.
 	Detached bool
 }
@@ -37,6 +39,7 @@ type ControlPlane struct {
 	repository  string
 	detached    bool
 	auditPolicy []byte
+	extraFlags  []string
 
 	pki         *pki
 	port        *port
@@ -75,7 +78,7 @@ func prepare(o Options) (*ControlPlane, error) {
 	}
 	c := &ControlPlane{
 		repository: repository, dir: dir, temporary: o.Dir == "", detached: o.Detached, auditPolicy: o.AuditPolicy,
-		receiverPorts: map[string]*port{},
+		extraFlags: o.APIServerFlags, receiverPorts: map[string]*port{},
 	}
 	if len(c.auditPolicy) == 0 {
 		c.auditPolicy = auditPolicy
@@ -102,8 +105,12 @@ func (c *ControlPlane) prepare() (err error) {
 	if c.admin, err = c.UserConfig("admin", "system:masters"); err != nil {
 		return err
 	}
+	flags, err := c.apiServerFlags()
+	if err != nil {
+		return err
+	}
 	c.etcd = c.newProcess("etcd", c.k8sBinary("etcd"), etcdFlags())
-	c.apiServer = c.newProcess("kube-apiserver", c.k8sBinary("kube-apiserver"), c.apiServerFlags())
+	c.apiServer = c.newProcess("kube-apiserver", c.k8sBinary("kube-apiserver"), append(flags, c.extraFlags...))
 	return certs.WriteKubeconfig(c.AdminKubeconfig(), c.admin)
 }
 

@@ -8,6 +8,8 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"os/exec"
+	"strings"
 	"syscall"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,8 +25,8 @@ const auditPolicyFile = "audit-policy.yaml"
 //go:embed audit-policy.yaml
 var auditPolicy []byte
 
-func (c *ControlPlane) apiServerFlags() []string {
-	return []string{
+func (c *ControlPlane) apiServerFlags() ([]string, error) {
+	flags := []string{
 		"--bind-address=127.0.0.1",
 		"--advertise-address=127.0.0.1",
 		"--endpoint-reconciler-type=none", // the others refuse to advertise a loopback address
@@ -49,7 +51,6 @@ func (c *ControlPlane) apiServerFlags() []string {
 		"--requestheader-client-ca-file=" + c.pki.cert(frontProxyCA),
 		"--requestheader-allowed-names=" + frontProxyUser,
 		"--requestheader-username-headers=X-Remote-User",
-		"--requestheader-uid-headers=X-Remote-Uid",
 		"--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 
@@ -58,6 +59,21 @@ func (c *ControlPlane) apiServerFlags() []string {
 		"--audit-log-maxsize=512", // megabytes; one file holds all logs of a test
 		"--audit-log-maxbackup=1",
 	}
+	// Kubernetes has this flag since 1.32.
+	known, err := c.apiServerHasFlag("--requestheader-uid-headers")
+	if known {
+		flags = append(flags, "--requestheader-uid-headers=X-Remote-Uid")
+	}
+	return flags, err
+}
+
+// apiServerHasFlag reports whether the kube-apiserver has the flag.
+func (c *ControlPlane) apiServerHasFlag(name string) (bool, error) {
+	help, err := exec.Command(c.k8sBinary("kube-apiserver"), "--help").Output()
+	if err != nil {
+		return false, fmt.Errorf("could not get the flags of the kube-apiserver: %w", err)
+	}
+	return strings.Contains(string(help), name+" "), nil
 }
 
 // StopAPIServer shuts the kube-apiserver down and returns when it is gone. Postern and etcd keep running.
@@ -76,6 +92,20 @@ func (c *ControlPlane) StartAPIServer(ctx context.Context) error {
 		return fmt.Errorf("could not start the kube-apiserver again: %w", err)
 	}
 	return nil
+}
+
+// RestartAPIServer shuts the kube-apiserver down and starts it again with the given flags in place of
+// Options.APIServerFlags.
+func (c *ControlPlane) RestartAPIServer(ctx context.Context, extraFlags ...string) error {
+	flags, err := c.apiServerFlags()
+	if err != nil {
+		return err
+	}
+	if err := c.apiServer.stop(ctx); err != nil {
+		return err
+	}
+	c.apiServer.args = append(flags, extraFlags...)
+	return c.StartAPIServer(ctx)
 }
 
 // WaitForPostern returns once requests reach Postern through the kube-apiserver. It does not speed that up.

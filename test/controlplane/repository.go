@@ -34,18 +34,36 @@ func findRepository(root string) (string, error) {
 	}
 }
 
+// ProgramsDir returns the directory of the control plane's programs, relative to the checkout. The variable K8S_VERSION
+// selects a version of Kubernetes other than the default.
+func ProgramsDir() string {
+	if version := os.Getenv(versionVariable); version != "" {
+		return filepath.Join("bin", "k8s-"+version)
+	}
+	return filepath.Join("bin", "k8s")
+}
+
+const versionVariable = "K8S_VERSION"
+
+// runFirst says how to build a missing program.
+func runFirst(target string, err error) error {
+	if version := os.Getenv(versionVariable); version != "" {
+		target += " " + versionVariable + "=" + version
+	}
+	return fmt.Errorf("run \"make %s\" first: %w", target, err)
+}
+
 // checkBinaries reports all missing programs.
 func checkBinaries(repository string) error {
 	var errs []error
 	for _, name := range []string{"etcd", "kube-apiserver", "kubectl"} {
-		path := filepath.Join(repository, "bin", "k8s", name)
-		if _, err := os.Stat(path); err != nil {
-			errs = append(errs, fmt.Errorf("run \"make control-plane\" first: %w", err))
+		if _, err := os.Stat(filepath.Join(repository, ProgramsDir(), name)); err != nil {
+			errs = append(errs, runFirst("control-plane", err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 func (c *ControlPlane) k8sBinary(name string) string {
-	return filepath.Join(c.repository, "bin", "k8s", name)
+	return filepath.Join(c.repository, ProgramsDir(), name)
 }

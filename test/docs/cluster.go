@@ -62,7 +62,7 @@ func startCluster(ctx context.Context, root string, kind clusterKind) (_ *cluste
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	kubectl := filepath.Join(root, "bin", "k8s", "kubectl")
+	kubectl := filepath.Join(root, controlplane.ProgramsDir(), "kubectl")
 	c.shims, err = newShims(dir, map[string]string{"kubectl": kubectl},
 		hooks{settle: settler.settle, rollOut: c.rollOut})
 	if err != nil {

@@ -11,17 +11,18 @@ import (
 	"strings"
 	"testing"
 
+	"postern.dev/postern/test/controlplane"
 	"postern.dev/postern/test/observability"
 )
 
 // helpTexts maps the programs whose flags the documentation may name to the commands that print them. A program without
 // a directory is looked up in PATH.
 var helpTexts = map[string][][]string{
-	"curl":                   {{"--help", "all"}},
-	"bin/postern":            {{"--help"}},
-	"bin/k8s/kube-apiserver": {{"--help"}},
-	"bin/k8s/kubectl": {{"options"}, {"create", "--help"}, {"create", "token", "--help"}, {"get", "--help"},
-		{"apply", "--help"}},
+	"curl":        {{"--help", "all"}},
+	"bin/postern": {{"--help"}},
+	filepath.Join(controlplane.ProgramsDir(), "kube-apiserver"): {{"--help"}},
+	filepath.Join(controlplane.ProgramsDir(), "kubectl"): {{"options"}, {"create", "--help"},
+		{"create", "token", "--help"}, {"get", "--help"}, {"apply", "--help"}},
 }
 
 // otherFlags are flags of programs that are not installed here.

@@ -52,6 +52,9 @@ func (s *suite) run(t *testing.T, file string) {
 		delivered: map[string]string{},
 	}
 	for _, manifest := range c.Objects {
+		if manifest["kind"] == "MutatingAdmissionPolicy" {
+			s.RequireMutatingPolicies(t)
+		}
 		r.objects.create(manifest)
 	}
 	r.authorize(c)

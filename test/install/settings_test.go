@@ -5,6 +5,7 @@ package install
 
 import (
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"postern.dev/postern/cmd/postern/app/options"
+	"postern.dev/postern/test/controlplane"
 )
 
 func TestSettings_DocumentedKeysReachPostern(t *testing.T) {
@@ -38,7 +40,8 @@ func TestSettings_DocumentedKeysReachPostern(t *testing.T) {
 // optionalKeys maps each variable to the object and key that it is read from, if the key is optional.
 func optionalKeys(t *testing.T, path string) map[string]string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "../../bin/k8s/kubectl", "kustomize", "../../"+path)
+	cmd := exec.CommandContext(t.Context(), filepath.Join("../..", controlplane.ProgramsDir(), "kubectl"), "kustomize",
+		"../../"+path)
 	rendered, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)

@@ -82,8 +82,8 @@ func (s *suite) findLeaks(ctx context.Context) error {
 func (s *suite) leaveMarker(ctx context.Context, marker string) error {
 	secret, body := newSecret(), `{"ref":"`+marker+`"}`
 	for _, manifest := range []string{
-		"{apiVersion: v1, kind: Namespace, metadata: {name: " + marker + "}}",
-		"{apiVersion: v1, kind: Secret, metadata: {name: postern-webhook-secrets}, stringData: {hmac: " + secret + "}}",
+		"apiVersion: v1\nkind: Namespace\nmetadata: {name: " + marker + "}",
+		"apiVersion: v1\nkind: Secret\nmetadata: {name: postern-webhook-secrets}\nstringData: {hmac: " + secret + "}",
 		testcluster.GatewaySync("web"),
 	} {
 		if _, err := s.Kubectl(ctx, manifest, "--namespace="+marker, "create", "--filename=-"); err != nil {

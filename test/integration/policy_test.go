@@ -18,7 +18,8 @@ import (
 )
 
 // policy creates and binds an admission policy for the creation of deliveries in this namespace. spec is the rest of
-// its spec. It returns the name of both. kind is ValidatingAdmissionPolicy or MutatingAdmissionPolicy.
+// its spec. It returns the name of both. kind is ValidatingAdmissionPolicy or MutatingAdmissionPolicy; the test is
+// skipped if the latter is not served.
 func (w *world) policy(kind, spec, bindingSpec string) string {
 	w.T.Helper()
 	return w.policyOn("{apiGroups: [postern.dev], apiVersions: ['*'], operations: [CREATE], resources: "+
@@ -29,6 +30,9 @@ func (w *world) policy(kind, spec, bindingSpec string) string {
 // policyOn is policy for the given resource rule.
 func (w *world) policyOn(rule, kind, spec, bindingSpec string) string {
 	w.T.Helper()
+	if kind == "MutatingAdmissionPolicy" {
+		w.RequireMutatingPolicies(w.T)
+	}
 	name := w.Namespace
 	manifest := `
 apiVersion: admissionregistration.k8s.io/v1

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,7 +34,8 @@ func (u use) order() int {
 }
 
 // uses returns all operations by permission.
-func uses() map[permission]use {
+func (s *suite) uses(t *testing.T) map[permission]use {
+	t.Helper()
 	const (
 		stoker       = "stoker.io"
 		argo         = "argoproj.io"
@@ -62,7 +64,7 @@ func uses() map[permission]use {
 		{"bind", "", "system:auth-delegator", ""}:                     {begin: pastTheKubeAPIServer},
 		{"bind", "", "extension-apiserver-authentication-reader", ""}: {neededToBeReady: true},
 	}
-	for _, watched := range []permission{
+	watches := []permission{
 		{group: stoker, resource: "gatewaysyncs"},
 		{group: argo, resource: "applications"},
 		{group: updater, resource: "imageupdaters"},
@@ -72,11 +74,15 @@ func uses() map[permission]use {
 		{resource: "namespaces"},
 		{group: admission, resource: "validatingadmissionpolicies"},
 		{group: admission, resource: "validatingadmissionpolicybindings"},
-		{group: admission, resource: "mutatingadmissionpolicies"},
-		{group: admission, resource: "mutatingadmissionpolicybindings"},
 		{group: admission, resource: "validatingwebhookconfigurations"},
 		{group: admission, resource: "mutatingwebhookconfigurations"},
-	} {
+	}
+	if s.ServesMutatingPolicies(t) {
+		watches = append(watches,
+			permission{group: admission, resource: "mutatingadmissionpolicies"},
+			permission{group: admission, resource: "mutatingadmissionpolicybindings"})
+	}
+	for _, watched := range watches {
 		list, watch := watched, watched
 		list.verb, watch.verb = "list", "watch"
 		all[list], all[watch] = use{neededToBeReady: true}, use{}

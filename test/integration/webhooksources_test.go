@@ -79,7 +79,7 @@ func TestWebhookSources_KubectlGet(t *testing.T) {
 
 func TestWebhookSources_AllNamespaces(t *testing.T) {
 	w, other := newWorld(t), newWorld(t)
-	for _, chunk := range []string{"0", "7"} {
+	for _, chunk := range []string{"0", "97"} {
 		columns, rows := table(t, w.kubectl("", "get", "webhooksources", "--all-namespaces", "--chunk-size="+chunk))
 		if columns[0] != "NAMESPACE" {
 			t.Errorf("got columns %v", columns)

@@ -49,7 +49,7 @@ func newNotifier(t *testing.T) *notifier {
 	w := newWorld(t)
 	w.Create(testcluster.GatewaySyncs, testcluster.GatewaySync("plant"))
 	n := &notifier{world: w, tools: newTools(t,
-		"PATH="+filepath.Join(checkout(t), "bin/k8s")+":/usr/bin:/bin",
+		"PATH="+filepath.Join(checkout(t), controlplane.ProgramsDir())+":/usr/bin:/bin",
 		"KUBECONFIG="+w.AdminKubeconfig(),
 		"TOKEN="+w.tokenFor("gatewaysyncs", "plant"),
 	)}

@@ -146,7 +146,11 @@ func serve(
 	}
 	shared := dependencies.Etcd == nil // other replicas may use the same storage and write the same targets
 
-	config, err := genericConfig(o)
+	mutatingPolicies, err := servesMutatingPolicies(ctx, o)
+	if err != nil {
+		return err
+	}
+	config, err := genericConfig(o, mutatingPolicies)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,8 @@ var mergeKeys = map[string]string{
 // component returns the files of a component that changes base to rendered. Both have text by the name of the template.
 // Changes are strategic merge patches in patches.yaml. They would replace lists without a merge key as a whole; so that
 // components can be combined, the changes of such a list are a JSON patch in a file that is named after the list.
+//
+// The kustomization deletes objects: the kustomize in kubectl 1.31 panics if a file has several patches that do.
 func component(base, rendered map[string]string) (map[string]string, error) {
 	files := maps.Clone(rendered)
 	var patches []string
@@ -40,12 +42,12 @@ func component(base, rendered map[string]string) (map[string]string, error) {
 			return nil, err
 		}
 		for _, old := range before {
-			patch := map[string]any{"$patch": "delete"}
 			i := slices.IndexFunc(after, func(object map[string]any) bool { return sameObject(object, old) })
-			if i >= 0 {
-				patch = difference(lists, "", old, after[i])
-				after = slices.Delete(after, i, i+1)
+			if i < 0 {
+				continue
 			}
+			patch := difference(lists, "", old, after[i])
+			after = slices.Delete(after, i, i+1)
 			if len(patch) == 0 || old["kind"] == "ConfigMap" { // the settings are for the user's kustomization
 				continue
 			}

@@ -125,11 +125,15 @@ UNIT := ./apis/... ./cmd/... ./pkg/... ./hack/apireference ./test/artifacts ./te
 test-unit: ## Run the tests that need no control plane (below two minutes once they are compiled); the quick loop
 	go test $(TESTFLAGS) $(UNIT)
 
+# Packages with Go code of the server, whose tests the race detector should watch, and how to list the others.
+RACE_TESTED := ./apis/... ./cmd/... ./pkg/... ./test/chaos/ ./test/controlplane/ ./test/integration/
+NOT_RACE_TESTED = $$(comm -23 <(go list ./... | sort) <(go list $(RACE_TESTED) | sort))
 .PHONY: test
-test: build control-plane controller-manager helm ## Run the unit and integration tests, and the chaos tests in short
+test: build control-plane controller-manager helm ## Run all tests, chaos in short (RACE=1: with the race detector)
 	@echo 'Testing, also against a real control plane. Compiling the tests takes some minutes the first time.'
+	$(if $(RACE),$(MAKE) --no-print-directory test-race)
 	@# Not from the test cache, which does not know that tests use bin/postern, manifests and artifacts.
-	go test -count=1 -timeout=40m $(TESTFLAGS) ./...
+	go test -count=1 -timeout=40m $(TESTFLAGS) $(if $(RACE),$(NOT_RACE_TESTED),./...)
 
 .PHONY: test-oldest
 test-oldest: ## Run the tests with the oldest version of Kubernetes that Postern supports
@@ -177,7 +181,7 @@ test-race: control-plane ## Run the tests of Go code, and Postern in them, with 
 	@echo 'Testing with the race detector. From an empty cache it compiles everything once more: 10 minutes on two cores.'
 	CGO_ENABLED=1 go build -race -ldflags '$(STAMP)' -o bin/race/postern ./cmd/postern
 	CGO_ENABLED=1 POSTERN_BINARY=$(CURDIR)/bin/race/postern go test -race -count=1 -timeout=45m $(TESTFLAGS) \
-		./apis/... ./cmd/... ./pkg/... ./test/chaos/ ./test/controlplane/ ./test/integration/
+		$(RACE_TESTED)
 
 .PHONY: bench
 bench: build control-plane ## Compare deliveries with plain writes, and measure memory, start and decoding (9 minutes)

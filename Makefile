@@ -140,7 +140,7 @@ test-vendors: build control-plane vendors ## Decode and deliver the examples of 
 	POSTERN_VENDORS=$(CURDIR)/bin/vendors go test -count=1 -v -run TestVendors $(TESTFLAGS) ./test/real/
 
 .PHONY: e2e
-e2e: release control-plane controller-manager node helm ## Run Postern in clusters with real nodes (needs root and hack/e2e-packages.sh)
+e2e: release control-plane controller-manager node helm ## Run Postern in clusters with real nodes (15 minutes)
 	POSTERN_E2E=1 go test -count=1 -timeout=40m -v $(TESTFLAGS) ./test/node/ ./test/e2e/
 
 .PHONY: chaos

@@ -169,7 +169,7 @@ test-release: ## Release to a registry on this machine, and verify it as its use
 	POSTERN_RELEASE=1 go test -count=1 -timeout=2h -v $(TESTFLAGS) ./test/release/
 
 .PHONY: e2e
-e2e: release control-plane controller-manager node helm ## Run Postern in clusters with real nodes (needs root and hack/e2e-packages.sh)
+e2e: release control-plane controller-manager node helm ## Run Postern in clusters with real nodes (15 minutes)
 	POSTERN_E2E=1 go test -count=1 -timeout=40m -v $(TESTFLAGS) ./test/node/ ./test/e2e/
 
 .PHONY: chaos

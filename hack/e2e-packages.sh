@@ -2,8 +2,8 @@
 # Copyright The Postern Authors
 # SPDX-License-Identifier: Apache-2.0
 
-# Installs what "make e2e" needs besides Go, git and make: a container runtime, what the kubelet and kube-proxy call, and
-# a builder of images. For Debian and its descendants.
+# Installs what "make e2e" needs besides Go, git and make: a container runtime, what the kubelet and kube-proxy call,
+# and a builder of images. For Debian and its descendants.
 set -euo pipefail
 
 [ "$(id -u)" = 0 ] || {

@@ -2,8 +2,8 @@
 # Copyright The Postern Authors
 # SPDX-License-Identifier: Apache-2.0
 
-# Puts the image golang that the Dockerfile begins with into a storage of buildah, whose options are the arguments. It is
-# pulled, or where no registry can be reached made of Debian's packages and of this machine's Go.
+# Puts the image golang that the Dockerfile begins with into a storage of buildah, whose options are the arguments. It
+# is pulled, or where no registry can be reached made of Debian's packages and of this machine's Go.
 set -euo pipefail
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -201,7 +201,7 @@ func (s *Server) embedConfig() *embed.Config {
 	cfg.AdvertiseClientUrls = []url.URL{{Scheme: "http", Host: "127.0.0.111:0"}}
 	cfg.ListenPeerUrls = nil
 	cfg.QuotaBackendBytes = s.config.QuotaBytes
-	// The time until a member elects itself is random, up to the timeout. Longer ones are for members that are far apart.
+	// The time until a member elects itself is random, up to the timeout. The defaults are for members that are apart.
 	cfg.TickMs, cfg.ElectionMs = 50, 250
 	// By default etcd keeps ten thousand changes in memory for members that have fallen behind. There are no others.
 	cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = 1000, 100

@@ -183,7 +183,8 @@ func (p *Postern) DirectConfig() *rest.Config {
 
 // RenewCertificateFiles replaces the certificate and key of PosternOptions.CertificateFiles by new ones of the same CA.
 func (c *ControlPlane) RenewCertificateFiles() error {
-	if err := c.pki.renew(posternCA, posternCert, certs.ServingTemplate(posternServerName, posternServerName)); err != nil {
+	template := certs.ServingTemplate(posternServerName, posternServerName)
+	if err := c.pki.renew(posternCA, posternCert, template); err != nil {
 		return fmt.Errorf("could not renew Postern's certificate: %w", err)
 	}
 	return nil

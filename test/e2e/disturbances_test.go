@@ -29,7 +29,7 @@ func TestDisturbances(t *testing.T) {
 		}},
 		{"drain", func(w *world) {
 			before := w.podUID()
-			w.kubectl("drain", "n1", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout="+patience.String())
+			w.drain("n1")
 			w.kubectl("uncordon", "n1")
 			w.awaitReplacement(before)
 		}},
@@ -75,9 +75,22 @@ func (w *world) restart() {
 // killPostern kills the process of a replica, whose container is then started again.
 func (w *world) killPostern() {
 	w.t.Helper()
-	if _, err := w.Nodes()[0].Run(w.t.Context(), "pkill", "-KILL", "--oldest", "--exact", "postern"); err != nil {
+	w.signalPostern("KILL")
+}
+
+// signalPostern sends a signal to the process of the oldest replica on the first node.
+func (w *world) signalPostern(signal string) {
+	w.t.Helper()
+	_, err := w.Nodes()[0].Run(w.t.Context(), "pkill", "-"+signal, "--oldest", "--exact", "postern")
+	if err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// drain evicts the Pod from a node, which is then cordoned.
+func (w *world) drain(node string) {
+	w.t.Helper()
+	w.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout="+patience.String())
 }
 
 // awaitReplacement returns once there is another ready Pod postern-0 than the one with the given UID.

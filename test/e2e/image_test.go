@@ -51,8 +51,8 @@ func imageTag(architecture, build string) string {
 	return "localhost/postern-" + architecture + ":" + build
 }
 
-// buildDockerfile builds the image as "make image" does, and returns its digest. It compiles with this machine's cache of
-// Go, as a builder with a cache would.
+// buildDockerfile builds the image as "make image" does, and returns its digest. It compiles with this machine's cache
+// of Go, as a builder with a cache would.
 func buildDockerfile(t *testing.T, buildah node.Buildah, architecture, build string) string {
 	t.Helper()
 	environment, err := exec.CommandContext(t.Context(), "go", "env", "GOCACHE", "GOMODCACHE").Output()
@@ -61,7 +61,8 @@ func buildDockerfile(t *testing.T, buildah node.Buildah, architecture, build str
 	}
 	caches := strings.Fields(string(environment))
 	tag := imageTag(architecture, build)
-	_, err = buildah.Run(t.Context(), "build", "--no-cache", "--platform=linux/"+architecture, "--timestamp=0", "--tag="+tag,
+	_, err = buildah.Run(t.Context(), "build", "--no-cache", "--platform=linux/"+architecture, "--timestamp=0",
+		"--tag="+tag,
 		"--build-arg=VERSION="+version, "--build-arg=REVISION="+revision, "--build-arg=DATE="+date,
 		"--build-arg=BUILDPLATFORM="+runtime.GOOS+"/"+runtime.GOARCH, // older versions of buildah do not set it
 		"--volume="+caches[0]+":/root/.cache/go-build", "--volume="+caches[1]+":/go/pkg/mod", suite.repository)
@@ -108,7 +109,8 @@ func checkImage(t *testing.T, dir string, buildah node.Buildah, tag, architectur
 	readJSON(t, filepath.Join(dir, strings.TrimPrefix(manifest.Config.Digest, "sha256:")), &config)
 	if config.Architecture != architecture || config.Config.User != "65532:65532" ||
 		fmt.Sprint(config.Config.Entrypoint) != "[/postern]" {
-		t.Errorf("the image is for %s, and runs %q as %q", config.Architecture, config.Config.Entrypoint, config.Config.User)
+		t.Errorf("the image is for %s, and runs %q as %q", config.Architecture, config.Config.Entrypoint,
+			config.Config.User)
 	}
 	for label, want := range map[string]string{
 		"title": "Postern", "licenses": "Apache-2.0", "version": version, "revision": revision, "created": date,

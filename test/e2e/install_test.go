@@ -76,6 +76,7 @@ for secret in example-secret another-secret; do
   signature=$(printf %s "$body" | openssl dgst -sha256 -hmac "$secret" -r | cut -d' ' -f1)
   curl -sS --cacert ca.crt -H 'Content-Type: application/json' -H 'X-GitHub-Event: release' \
     -H "X-GitHub-Delivery: of-$secret" -H "X-Hub-Signature-256: sha256=$signature" --data-binary "$body" \
-    -o answer.json -w '%{http_code}\n' "$API/apis/postern.dev/v1alpha1/namespaces/demo/gatewaysyncs/plant/webhookdeliveries"
+    -o answer.json -w '%{http_code}\n' \
+    "$API/apis/postern.dev/v1alpha1/namespaces/demo/gatewaysyncs/plant/webhookdeliveries"
 done
 `

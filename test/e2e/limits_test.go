@@ -34,9 +34,7 @@ func TestLimits(t *testing.T) {
 	t.Run("a process that hangs", func(t *testing.T) {
 		w.on(t).disturb("a process that hangs", func(w *world) {
 			before := w.container().RestartCount
-			if _, err := w.Nodes()[0].Run(w.t.Context(), "pkill", "-STOP", "--oldest", "--exact", "postern"); err != nil {
-				w.t.Fatal(err)
-			}
+			w.signalPostern("STOP")
 			w.awaitRestart(before)
 		})
 	})
@@ -44,7 +42,8 @@ func TestLimits(t *testing.T) {
 		there := w.on(t)
 		there.kubectl("scale", "statefulset/postern", "--replicas=0", "--namespace="+system)
 		there.kubectl("wait", "--for=delete", "pod/postern-0", "--namespace="+system, "--timeout="+patience.String())
-		there.kubectl("wait", "--for=condition=Available=False", "apiservice/v1alpha1.postern.dev", "--timeout="+patience.String())
+		there.kubectl("wait", "--for=condition=Available=False", "apiservice/v1alpha1.postern.dev",
+			"--timeout="+patience.String())
 		l := there.startLoad()
 		there.eventually("a sender gets an answer", func(context.Context) error {
 			l.mu.Lock()
@@ -65,8 +64,8 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// exhaustMemory lowers the memory limit of the container to what it uses, and sends large deliveries until the kernel has
-// killed it.
+// exhaustMemory lowers the memory limit of the container to what it uses, and sends large deliveries until the kernel
+// has killed it.
 func (w *world) exhaustMemory() {
 	w.t.Helper()
 	pod, err := w.kube.CoreV1().Pods(system).Get(w.t.Context(), "postern-0", metav1.GetOptions{})

@@ -52,7 +52,7 @@ func prepare() (err error) {
 	}
 	if err := node.Requirements(suite.repository); err != nil {
 		suite.skip = err.Error()
-		return nil //nolint:nilerr // the tests say why they are skipped
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

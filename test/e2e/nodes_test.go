@@ -23,7 +23,7 @@ func TestTwoNodes(t *testing.T) {
 			there := w.on(t)
 			there.disturb("drain of "+from+", to another node", func(w *world) {
 				before := w.podUID()
-				w.kubectl("drain", from, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout="+patience.String())
+				w.drain(from)
 				w.awaitReplacement(before)
 			})
 			there.kubectl("uncordon", from)

@@ -19,10 +19,13 @@ forward=$!
 trap 'kill $forward' EXIT
 until grep -q 'Forwarding from 127.0.0.1' forward.log; do kill -0 $forward || { cat forward.log; exit 1; }; done
 for token in example-token another-token; do
-  curl -k -sS -H "Authorization: Bearer $token" -d '{"ref": "v2.0.0"}' -w ' %{http_code}\n' https://127.0.0.1:18082/webhook/demo/plant
+  curl -k -sS -H "Authorization: Bearer $token" -d '{"ref": "v2.0.0"}' -o answer.json -w '%{http_code}\n' \
+    https://127.0.0.1:18082/webhook/demo/plant
 done
 `)
-	t.Log(output)
+	if want := "202\n401\n"; output != want {
+		t.Errorf("the receiver answered %q, want %q", output, want)
+	}
 	if got := w.requestedRefs(t)["plant"]; got != "v2.0.0" {
 		t.Errorf("plant was requested to use %q, want v2.0.0: %s", got, output)
 	}

@@ -18,8 +18,8 @@ func TestReplicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.kubectl("create", "namespace", system)
-	w.kubectl("create", "secret", "generic", "postern-etcd-client", "--namespace="+system, "--from-file=ca.crt="+etcd.CA,
-		"--from-file=tls.crt="+etcd.Cert, "--from-file=tls.key="+etcd.Key)
+	w.kubectl("create", "secret", "generic", "postern-etcd-client", "--namespace="+system,
+		"--from-file=ca.crt="+etcd.CA, "--from-file=tls.crt="+etcd.Cert, "--from-file=tls.key="+etcd.Key)
 	w.install("manifests/overlays/ha", fmt.Sprintf(`patches:
 - patch: |-
     apiVersion: v1

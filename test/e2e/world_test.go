@@ -93,7 +93,8 @@ func (w *world) createTargets() {
 	if w.sender, err = w.Anonymous(); err != nil {
 		w.t.Fatal(err)
 	}
-	w.sender.BearerToken = strings.TrimSpace(w.kubectl("create", "token", "load", "--namespace="+namespace, "--duration=4h"))
+	token := w.kubectl("create", "token", "load", "--namespace="+namespace, "--duration=4h")
+	w.sender.BearerToken = strings.TrimSpace(token)
 }
 
 // loadUser may deliver to all targets. "kubectl create role" would need Postern, which is not installed yet.
@@ -182,7 +183,8 @@ spec:
 `, on.Name(), path), "apply", "--filename=-")
 }
 
-// addSharedVolume adds a volume that every node can mount, as one in a network. The disk of this machine stands in for it.
+// addSharedVolume adds a volume that every node can mount, as one in a network. The disk of this machine stands in for
+// it.
 func (w *world) addSharedVolume() {
 	w.t.Helper()
 	path := filepath.Join(w.Dir(), "shared")

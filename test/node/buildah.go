@@ -18,7 +18,8 @@ type Buildah struct {
 // Options are the options of buildah that select the directory.
 func (b Buildah) Options() []string {
 	return []string{
-		"--root=" + filepath.Join(b.Dir, "root"), "--runroot=" + filepath.Join(b.Dir, "run"), "--storage-driver=overlay",
+		"--root=" + filepath.Join(b.Dir, "root"), "--runroot=" + filepath.Join(b.Dir, "run"),
+		"--storage-driver=overlay",
 	}
 }
 

@@ -65,7 +65,7 @@ func TestCluster_EndsWithItsOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = owner.Wait() // it was killed
-	for _, path := range strings.Fields(line) {
+	for path := range strings.FieldsSeq(line) {
 		err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(context.Context) (bool, error) {
 			_, err := os.Stat(path)
 			return errors.Is(err, fs.ErrNotExist), nil

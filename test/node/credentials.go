@@ -36,7 +36,8 @@ func newCredentials(dir string) (*credentials, error) {
 	if err := c.issue(c.cluster, "kube-apiserver", server); err != nil {
 		return nil, err
 	}
-	if err := c.issue(c.cluster, "kubelet-client", certs.ClientTemplate("kube-apiserver", "system:masters")); err != nil {
+	toKubelets := certs.ClientTemplate("kube-apiserver", "system:masters")
+	if err := c.issue(c.cluster, "kubelet-client", toKubelets); err != nil {
 		return nil, err
 	}
 	frontProxy, err := c.authority("front-proxy-ca")

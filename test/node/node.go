@@ -5,6 +5,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -124,14 +125,15 @@ func (n *Node) connect(ctx context.Context) error {
 	}
 	first := n.cluster.nodes[0]
 	port := "port" + strconv.Itoa(n.index)
+	there := strconv.FormatInt(n.machine.pid.Load(), 10)
 	commands := [][]string{
-		{"link", "add", port, "type", "veth", "peer", "name", "lan", "netns", strconv.FormatInt(n.machine.pid.Load(), 10)},
+		{"link", "add", port, "type", "veth", "peer", "name", "lan", "netns", there},
 		{"link", "set", port, "master", "lan", "up"},
 	}
 	for _, args := range commands {
 		// In the network only, since the namespace is named by a number of the host.
-		cmd := exec.CommandContext(ctx, "nsenter", append([]string{first.machine.target(), "--net", "--", "ip"}, args...)...)
-		if _, err := execute(cmd); err != nil {
+		in := []string{first.machine.target(), "--net", "--", "ip"}
+		if _, err := execute(exec.CommandContext(ctx, "nsenter", append(in, args...)...)); err != nil {
 			return err
 		}
 	}
@@ -145,14 +147,17 @@ func (n *Node) connect(ctx context.Context) error {
 		}
 	}
 	for _, other := range n.cluster.nodes[:n.index-1] {
-		if _, err := n.Run(ctx, "ip", "route", "replace", podSubnet(other.index), "via", address(other.index)); err != nil {
-			return err
-		}
-		if _, err := other.Run(ctx, "ip", "route", "replace", podSubnet(n.index), "via", address(n.index)); err != nil {
+		if err := errors.Join(n.route(ctx, other), other.route(ctx, n)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// route sends packets for the Pods of another node there.
+func (n *Node) route(ctx context.Context, other *Node) error {
+	_, err := n.Run(ctx, "ip", "route", "replace", podSubnet(other.index), "via", address(other.index))
+	return err
 }
 
 // importImages gives the images to the container runtime, once it responds.

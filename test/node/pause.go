@@ -20,7 +20,8 @@ func buildPause(ctx context.Context, repository, dir string) (string, error) {
 	if err := os.MkdirAll(build, 0o755); err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", filepath.Join(build, "pause"), "./test/node/pause")
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", filepath.Join(build, "pause"),
+		"./test/node/pause")
 	cmd.Dir, cmd.Env = repository, append(os.Environ(), "CGO_ENABLED=0")
 	if _, err := execute(cmd); err != nil {
 		return "", err

@@ -37,7 +37,7 @@ func (o *outcome) add(r *request) {
 	o.lastRefused = r.sent
 }
 
-// outage is the time in which deliveries were sent in vain.
+// outage is the time without an accepted delivery.
 func (o *outcome) outage() time.Duration {
 	if o.firstRefused.IsZero() {
 		return 0

@@ -193,6 +193,7 @@ func serve(
 		StorageReady:            storageReady,
 		Backlog:                 backlog.Check,
 		Work:                    work,
+		RefreshesPerSecond:      o.Limits.ArgoCDRefreshesPerSecond,
 		NamespaceSharePercent:   o.Limits.NamespaceSharePercent,
 		Shared:                  shared,
 		DeliveryTTL:             o.DeliveryTTL,

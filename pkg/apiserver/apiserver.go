@@ -58,6 +58,8 @@ type ExtraConfig struct {
 	Backlog func(namespace string) (cause string, err error)
 	// Work bounds the work in progress.
 	Work *filters.Work
+	// RefreshesPerSecond limits how many Applications of a namespace a push refreshes; 0 is no limit.
+	RefreshesPerSecond float64
 	// NamespaceSharePercent is the part of each limit that one namespace may use; see fairness.Share.
 	NamespaceSharePercent int
 	// Shared reports whether other replicas may use the same storage.
@@ -123,19 +125,20 @@ func (c CompletedConfig) New() (*Server, error) {
 		return nil, errors.New("the admission chain does not both mutate and validate")
 	}
 	deliverer := delivery.New(delivery.Config{
-		Verifier:        c.extra.Verifier,
-		Secrets:         c.extra.Secrets,
-		Admission:       chain,
-		Objects:         admission.NewObjectInterfacesFromScheme(Scheme),
-		Targets:         c.extra.Targets,
-		Records:         store,
-		Shared:          c.extra.Shared,
-		Events:          c.extra.Events,
-		MaxPayloadBytes: c.extra.MaxPayloadBytes,
-		Accepting:       c.extra.acceptance().Check,
-		Work:            c.extra.Work,
-		Tracing:         c.generic.TracerProvider,
-		Now:             time.Now,
+		Verifier:           c.extra.Verifier,
+		Secrets:            c.extra.Secrets,
+		Admission:          chain,
+		Objects:            admission.NewObjectInterfacesFromScheme(Scheme),
+		Targets:            c.extra.Targets,
+		Records:            store,
+		Shared:             c.extra.Shared,
+		Events:             c.extra.Events,
+		MaxPayloadBytes:    c.extra.MaxPayloadBytes,
+		Accepting:          c.extra.acceptance().Check,
+		Work:               c.extra.Work,
+		RefreshesPerSecond: c.extra.RefreshesPerSecond,
+		Tracing:            c.generic.TracerProvider,
+		Now:                time.Now,
 	})
 	c.generic.AdmissionControl = &receivingAdmission{admissionChain: chain, deliverer: deliverer}
 	// The storage is not part of readiness: the kube-apiserver would stop relaying all requests to an unready server,

@@ -83,7 +83,7 @@ func (r *RetryController) Start(ctx context.Context) error {
 	err = c.Watch(source.TypedFunc[string](func(ctx context.Context, queue retryQueue) error {
 		enqueue := func(obj any) {
 			d := obj.(*postern.WebhookDelivery)
-			queue.AddAfter(groupOf(d), remainingGrace(d))
+			queue.AddAfter(groupOf(d), pauseBefore(d))
 		}
 		registration, err := r.pending.AddEventHandler(cache.ResourceEventHandlerFuncs{
 			AddFunc: enqueue, UpdateFunc: func(_, obj any) { enqueue(obj) },
@@ -134,6 +134,15 @@ func remainingGrace(d *postern.WebhookDelivery) time.Duration {
 	return delivery.GracePeriod - age(d)
 }
 
+// pauseBefore returns how long after a change of its record a delivery is retried. One whose Applications wait for their
+// turn has just been tried.
+func pauseBefore(d *postern.WebhookDelivery) time.Duration {
+	if delivery.Waits(d) {
+		return delivery.PaceInterval
+	}
+	return remainingGrace(d)
+}
+
 // recordedAt returns about when a delivery was recorded: its creation time, refined by its receipt if that is later.
 // The receipt alone may be much earlier, since admission may call webhooks.
 func recordedAt(d *postern.WebhookDelivery) time.Time {
@@ -158,10 +167,14 @@ func receivedAt(d *postern.WebhookDelivery) time.Time {
 	return d.CreationTimestamp.Time
 }
 
-// Reconcile retries the deliveries of a group, and again after a backoff while any is pending. That is no error, which
-// the controller would log as such.
+// Reconcile retries the deliveries of a group, and again after a backoff while any is pending, or after a fixed pause if
+// Applications wait for their turn. That is no error, which the controller would log as such.
 func (r *RetryController) Reconcile(ctx context.Context, group string) (reconcile.Result, error) {
 	requeueAfter, err := r.retry(ctx, group)
+	if errors.Is(err, delivery.ErrPaced) {
+		r.backoff.Forget(group)
+		return reconcile.Result{RequeueAfter: delivery.PaceInterval}, nil
+	}
 	if err != nil {
 		klog.FromContext(ctx).V(2).Info("Deliveries are still pending", "group", group, "err", err)
 		return reconcile.Result{RequeueAfter: r.backoff.When(group)}, nil

@@ -95,6 +95,8 @@ type Config struct {
 	Accepting func(namespace string) error
 	// Work limits the concurrent work of each flow; nil is no limit.
 	Work Work
+	// RefreshesPerSecond limits how many Applications of a namespace a push refreshes; 0 is no limit.
+	RefreshesPerSecond float64
 	// Tracing receives a span of each delivery and of each stage; nil disables tracing.
 	Tracing trace.TracerProvider
 	// Now returns the current time.
@@ -112,6 +114,7 @@ type Deliverer struct {
 	repeats       *repeatCounter
 	takenBack     takenBackUpdates
 	eventLimiter  eventLimiter
+	pacer         *pacer
 	tracer        trace.Tracer
 }
 
@@ -128,7 +131,8 @@ func New(config Config) *Deliverer {
 	}
 	d := &Deliverer{
 		Config: config, receipts: newReceipts(), unstored: newUnstored(), repeats: newRepeatCounter(config.Records),
-		eventLimiter: newEventLimiter(), tracer: config.Tracing.Tracer(instrumentation),
+		eventLimiter: newEventLimiter(), pacer: newPacer(config.RefreshesPerSecond),
+		tracer: config.Tracing.Tracer(instrumentation),
 	}
 	d.statusUpdates.SetLimit(maxStatusUpdates)
 	d.takenBack.updates.SetLimit(maxTakenBackUpdates)

@@ -55,12 +55,15 @@ func notFinished(tasks []task, p *postern.DeliveryProgress) []task {
 func triedTargets(results []postern.TargetResult) sets.Set[string] {
 	tried := sets.New[string]()
 	for _, r := range results {
-		if isPending(r) && r.Reason != ReasonNotReached {
+		if isPending(r) && !isUntried(r) {
 			tried.Insert(progressName(string(r.Kind), r.Name))
 		}
 	}
 	return tried
 }
+
+// isUntried reports whether a pending target was not tried, since its turn has not come or no time was left.
+func isUntried(r postern.TargetResult) bool { return r.Reason == ReasonNotReached || isPaced(r) }
 
 // priorityOf returns the priority of tried targets: after those not reached yet, or before them if too many were tried.
 func priorityOf(tried sets.Set[string]) int {

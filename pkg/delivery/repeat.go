@@ -68,7 +68,7 @@ func (d *Deliverer) requestAgain(ctx context.Context, first, repeated *postern.W
 	asked, failed := 0, 0
 	for _, written := range d.write(ctx, tasks, false) {
 		switch {
-		case target.IsTransient(written.err):
+		case isPending(written.result):
 			failed++
 		case written.result.Result == postern.TargetWritten:
 			asked++

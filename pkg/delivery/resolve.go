@@ -53,6 +53,8 @@ type task struct {
 	matched bool
 	// refused is why the task is not written; nil if it is.
 	refused *refusal
+	// waits is true if it is not the task's turn in this pass.
+	waits bool
 }
 
 // refusal is a reason and a message of a status.

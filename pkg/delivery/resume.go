@@ -34,7 +34,7 @@ var ErrStillPending = errors.New("the delivery is still pending")
 func Attempted(delivery *postern.WebhookDelivery) bool { return delivery.Status.Reason != "" }
 
 // Resume retries a pending delivery where it is not finished. With giveUp, what is still pending then becomes Failed.
-// It changes the given delivery. The error is ErrStillPending, or from the storage.
+// It changes the given delivery. The error is ErrStillPending, which may be ErrPaced, or from the storage.
 func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool) error {
 	ctx, span := d.tracer.Start(ctx, spanResume,
 		trace.WithAttributes(attribute.String(attributeAuditID, delivery.Status.AuditID)))
@@ -60,6 +60,8 @@ func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDeliver
 	}
 	d.unstored.forget(delivery)
 	switch {
+	case Waits(delivery):
+		return ErrPaced
 	case delivery.Status.Phase == postern.DeliveryPending:
 		return ErrStillPending
 	case answered.Status.Phase != postern.DeliveryPending:
@@ -143,7 +145,8 @@ func (d *Deliverer) retryWrites(
 		}
 	}
 	for i, r := range resultsOf(d.write(ctx, again, false)) {
-		if result := &results[places[i]]; !isPending(*result) || !isPending(r) || result.Reason == ReasonNotReached {
+		result := &results[places[i]]
+		if !isPending(*result) || !isPending(r) || isUntried(*result) && r.Reason != result.Reason {
 			*result = r
 		}
 	}
@@ -187,8 +190,11 @@ func (d *Deliverer) setFailed(delivery *postern.WebhookDelivery, cause *refusal)
 	for i := range results {
 		if r := &results[i]; isPending(*r) {
 			r.Result = postern.TargetFailed
-			if cause != nil {
+			switch {
+			case cause != nil:
 				r.Reason, r.Message, r.Time = cause.reason, cause.message, metav1.NewTime(d.Now())
+			case isPaced(*r):
+				r.Message, r.Time = noTurnMessage, metav1.NewTime(d.Now())
 			}
 		}
 	}

@@ -28,6 +28,8 @@ const (
 	ReasonTargetUnavailable = "TargetUnavailable"
 	// ReasonNotReached means that no time was left for the target.
 	ReasonNotReached = "NotReached"
+	// ReasonPaced means that the turn of an Application has not come, since the rate of refreshes is limited.
+	ReasonPaced = "Paced"
 	// ReasonTargetRefused means that the target can't be written until it, or a policy, is changed.
 	ReasonTargetRefused = "TargetRefused"
 	// ReasonNoTarget means that the delivery names no target and that nothing wants it.
@@ -124,6 +126,9 @@ func setOutcome(d *postern.WebhookDelivery, results []postern.TargetResult, now 
 		message = fmt.Sprintf("%d written, %d unchanged, %d skipped, %d superseded, %d pending, %d failed",
 			count[postern.TargetWritten], count[postern.TargetUnchanged], count[postern.TargetSkipped],
 			count[postern.TargetSuperseded], count[postern.TargetPending], count[postern.TargetFailed])
+		if reason == ReasonPaced {
+			message += "; " + results[slices.IndexFunc(results, isPaced)].Message
+		}
 	}
 	listed, rest := selectResults(results)
 	d.Status.Progress = progressAfter(d.Status.Progress, phase, listed, rest)
@@ -158,8 +163,14 @@ func commonReason(results []postern.TargetResult, phase postern.DeliveryPhase) s
 	case postern.DeliveryApplied:
 		return target.ReasonRequested
 	case postern.DeliveryFailed:
+		if onlyPaced(results, postern.TargetFailed) {
+			return ReasonPaced
+		}
 		return ReasonSomeTargetsFailed
 	case postern.DeliveryPending:
+		if onlyPaced(results, postern.TargetPending) {
+			return ReasonPaced
+		}
 		return ReasonTargetUnavailable
 	case postern.DeliverySuperseded:
 		return target.ReasonSuperseded

@@ -41,6 +41,9 @@ func (d *Deliverer) write(ctx context.Context, tasks []task, dryRun bool) []writ
 		Deliverer: d, tasks: tasks, results: make([]writeResult, len(tasks)), dryRun: dryRun, began: time.Now(),
 	}
 	groups := byTarget(tasks)
+	if !dryRun {
+		d.pace(tasks, groups)
+	}
 	if len(groups) > maxWritesAtOnce {
 		w.timeout = maxTargetTime
 	}
@@ -125,8 +128,8 @@ func (w *writePass) targetContext(ctx context.Context) (context.Context, context
 	return ctx, func() {}
 }
 
-// requests returns the requests of a target's tasks. It sets the results of the tasks that are refused, or for which no
-// time is left.
+// requests returns the requests of a target's tasks. It sets the results of the tasks that are refused, whose turn has
+// not come, or for which no time is left.
 func (w *writePass) requests(ctx context.Context, places []int, now time.Time) []target.Request {
 	reached := ctx.Err() == nil
 	var requests []target.Request
@@ -134,6 +137,8 @@ func (w *writePass) requests(ctx context.Context, places []int, now time.Time) [
 		switch t := w.tasks[i]; {
 		case t.refused != nil:
 			w.results[i] = writeResult{result: skippedResult(t, *t.refused, now)}
+		case t.waits:
+			w.results[i] = writeResult{pacedResult(t, now), errWaits}
 		case !reached:
 			w.results[i] = writeResult{notReachedResult(t, now), errNotReached}
 		default:
@@ -148,7 +153,7 @@ func (w *writePass) requests(ctx context.Context, places []int, now time.Time) [
 // setResults sets the results of the tasks that have none yet.
 func (w *writePass) setResults(places []int, results []target.Result, now time.Time) {
 	for _, i := range places {
-		if w.tasks[i].refused == nil {
+		if w.results[i].result.Result == "" {
 			w.results[i], results = newWriteResult(w.tasks[i], results[0], now), results[1:]
 		}
 	}

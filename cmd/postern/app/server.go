@@ -204,6 +204,7 @@ func serve(
 		},
 		Backlog:                 backlog.Check,
 		Work:                    work,
+		RefreshesPerSecond:      o.Limits.ArgoCDRefreshesPerSecond,
 		NamespaceSharePercent:   o.Limits.NamespaceSharePercent,
 		Shared:                  shared,
 		DeliveryTTL:             o.DeliveryTTL,

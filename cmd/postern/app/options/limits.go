@@ -29,6 +29,8 @@ const (
 	minEtcdQuotaBytes, maxEtcdQuotaBytes = 16 << 20, 8 << 30
 
 	minDirectRequestsPerSecond, maxDirectRequestsPerSecond = 1, 10_000
+
+	minArgoCDRefreshesPerSecond, maxArgoCDRefreshesPerSecond = 0.01, 10_000.0
 )
 
 // Limits are the flags that bound the server's use of resources, in addition to the framework's ServerRunOptions.
@@ -40,6 +42,8 @@ type Limits struct {
 	NamespaceSharePercent   int
 	EtcdQuotaBytes          int64
 	DirectRequestsPerSecond int
+	// ArgoCDRefreshesPerSecond is 0 for no limit.
+	ArgoCDRefreshesPerSecond float64
 }
 
 func newLimits() Limits {
@@ -95,6 +99,11 @@ func (l *Limits) addFlags(sets *cliflag.NamedFlagSets, serverRun *genericoptions
 			"kube-apiserver, from %d to %d. Callers that were authorized before and all other callers have this "+
 			"limit each, and one caller has a quarter of it, but at least one. Further requests are answered 429.",
 		minDirectRequestsPerSecond, maxDirectRequestsPerSecond))
+	fs.Float64Var(&l.ArgoCDRefreshesPerSecond, "argocd-refreshes-per-second", l.ArgoCDRefreshesPerSecond, fmt.Sprintf(
+		"How many Applications of a namespace are refreshed per second for git refs of deliveries by source, from %v "+
+			"to %v, or 0 for no limit. The others are Pending until their turn. Redeliveries, images and deliveries by "+
+			"target do not wait.",
+		minArgoCDRefreshesPerSecond, maxArgoCDRefreshesPerSecond))
 }
 
 // validate returns all errors, and nil where there is none. maxPayloadBytes is the limit for one payload.
@@ -109,6 +118,10 @@ func (l *Limits) validate(maxPayloadBytes int64, serverRun *genericoptions.Serve
 		within("--etcd-quota-bytes", l.EtcdQuotaBytes, minEtcdQuotaBytes, maxEtcdQuotaBytes),
 		within("--direct-requests-per-second", l.DirectRequestsPerSecond, minDirectRequestsPerSecond,
 			maxDirectRequestsPerSecond),
+	}
+	if l.ArgoCDRefreshesPerSecond != 0 {
+		errs = append(errs, within("--argocd-refreshes-per-second", l.ArgoCDRefreshesPerSecond,
+			minArgoCDRefreshesPerSecond, maxArgoCDRefreshesPerSecond))
 	}
 	if least := filters.MinPayloadBudget(maxPayloadBytes); l.MaxInflightPayloadBytes < least ||
 		l.MaxInflightPayloadBytes > maxBytes {

@@ -43,6 +43,9 @@ func TestLimits_AcceptsBounds(t *testing.T) {
 		{"--etcd-quota-bytes=8589934592"},
 		{"--direct-requests-per-second=1"},
 		{"--direct-requests-per-second=10000"},
+		{"--argocd-refreshes-per-second=0"},
+		{"--argocd-refreshes-per-second=0.01"},
+		{"--argocd-refreshes-per-second=10000"},
 	} {
 		if _, err := parse(append(args, certFileArgs...)...); err != nil {
 			t.Errorf("%v: %v", args, err)
@@ -71,6 +74,10 @@ func TestLimits_ErrorNamesFlag(t *testing.T) {
 		{"--etcd-quota-bytes=8589934593", "--etcd-quota-bytes is 8589934593: it must be from 16777216 to 8589934592"},
 		{"--direct-requests-per-second=0", "--direct-requests-per-second is 0: it must be from 1 to 10000"},
 		{"--direct-requests-per-second=10001", "--direct-requests-per-second is 10001: it must be from 1 to 10000"},
+		{"--argocd-refreshes-per-second=-1", "--argocd-refreshes-per-second is -1: it must be from 0.01 to 10000"},
+		{"--argocd-refreshes-per-second=0.001", "--argocd-refreshes-per-second is 0.001: it must be from 0.01 to 10000"},
+		{"--argocd-refreshes-per-second=10001", "--argocd-refreshes-per-second is 10001: it must be from 0.01 to 10000"},
+		{"--argocd-refreshes-per-second=NaN", "--argocd-refreshes-per-second is NaN: it must be from 0.01 to 10000"},
 	} {
 		_, err := parse(append(certFileArgs[:2:2], test.bad)...)
 		switch {

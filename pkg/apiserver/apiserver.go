@@ -161,7 +161,8 @@ func (c CompletedConfig) New() (*Server, error) {
 	ready := func() error { return errors.Join(c.extra.CachesReady(), store.ReadinessCheck()) }
 	return &Server{
 		generic: generic, records: store, secretsSynced: c.extra.SecretsSynced, ready: ready,
-		beforeServing: c.extra.BeforeServing, deliverer: deliverer, limiter: c.extra.limiter(c.generic.MaxMutatingRequestsInFlight), stopping: c.stopping,
+		beforeServing: c.extra.BeforeServing, deliverer: deliverer,
+		limiter: c.extra.limiter(c.generic.MaxMutatingRequestsInFlight), stopping: c.stopping,
 	}, nil
 }
 

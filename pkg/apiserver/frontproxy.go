@@ -207,11 +207,10 @@ func withRequestHeaderReady(
 	next http.Handler, config *authenticatorfactory.RequestHeaderConfig, timeout time.Duration,
 ) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if err := requestHeaderReady(config); err != nil && !filters.IsProbe(req.URL.Path) {
-			if !awaitReady(req.Context(), timeout, func() error { return requestHeaderReady(config) }) {
-				filters.WriteError(w, filters.ErrUnavailable("Postern is starting, send the request again: "+err.Error()))
-				return
-			}
+		ready := func() error { return requestHeaderReady(config) }
+		if err := ready(); err != nil && !filters.IsProbe(req.URL.Path) && !awaitReady(req.Context(), timeout, ready) {
+			filters.WriteError(w, filters.ErrUnavailable("Postern is starting, send the request again: "+err.Error()))
+			return
 		}
 		next.ServeHTTP(w, req)
 	})

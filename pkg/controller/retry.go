@@ -134,8 +134,8 @@ func remainingGrace(d *postern.WebhookDelivery) time.Duration {
 	return delivery.GracePeriod - age(d)
 }
 
-// pauseBefore returns how long after a change of its record a delivery is retried. One whose Applications wait for their
-// turn has just been tried.
+// pauseBefore returns how long after a change of its record a delivery is retried. One whose Applications wait for
+// their turn has just been tried.
 func pauseBefore(d *postern.WebhookDelivery) time.Duration {
 	if delivery.Waits(d) {
 		return delivery.PaceInterval
@@ -167,8 +167,8 @@ func receivedAt(d *postern.WebhookDelivery) time.Time {
 	return d.CreationTimestamp.Time
 }
 
-// Reconcile retries the deliveries of a group, and again after a backoff while any is pending, or after a fixed pause if
-// Applications wait for their turn. That is no error, which the controller would log as such.
+// Reconcile retries the deliveries of a group, and again after a backoff while any is pending, or after a fixed pause
+// if Applications wait for their turn. That is no error, which the controller would log as such.
 func (r *RetryController) Reconcile(ctx context.Context, group string) (reconcile.Result, error) {
 	requeueAfter, err := r.retry(ctx, group)
 	if errors.Is(err, delivery.ErrPaced) {

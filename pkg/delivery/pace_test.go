@@ -290,7 +290,8 @@ func TestPace_EndOfWindow(t *testing.T) {
 	// Its refresh is owed, so that no later push leaves the Application out.
 	p.journal = nil
 	p.HandleRecord(d)
-	if !slices.ContainsFunc(p.journal, func(s string) bool { return strings.HasPrefix(s, "owed Application demo/c ") }) {
+	isOwed := func(s string) bool { return strings.HasPrefix(s, "owed Application demo/c ") }
+	if !slices.ContainsFunc(p.journal, isOwed) {
 		t.Errorf("noted %q", p.journal)
 	}
 }

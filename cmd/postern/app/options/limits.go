@@ -101,8 +101,8 @@ func (l *Limits) addFlags(sets *cliflag.NamedFlagSets, serverRun *genericoptions
 		minDirectRequestsPerSecond, maxDirectRequestsPerSecond))
 	fs.Float64Var(&l.ArgoCDRefreshesPerSecond, "argocd-refreshes-per-second", l.ArgoCDRefreshesPerSecond, fmt.Sprintf(
 		"How many Applications of a namespace are refreshed per second for git refs of deliveries by source, from %v "+
-			"to %v, or 0 for no limit. The others are Pending until their turn. Redeliveries, images and deliveries by "+
-			"target do not wait.",
+			"to %v, or 0 for no limit. The others are Pending until their turn. Redeliveries, images and deliveries "+
+			"by target do not wait.",
 		minArgoCDRefreshesPerSecond, maxArgoCDRefreshesPerSecond))
 }
 

@@ -75,8 +75,10 @@ func TestLimits_ErrorNamesFlag(t *testing.T) {
 		{"--direct-requests-per-second=0", "--direct-requests-per-second is 0: it must be from 1 to 10000"},
 		{"--direct-requests-per-second=10001", "--direct-requests-per-second is 10001: it must be from 1 to 10000"},
 		{"--argocd-refreshes-per-second=-1", "--argocd-refreshes-per-second is -1: it must be from 0.01 to 10000"},
-		{"--argocd-refreshes-per-second=0.001", "--argocd-refreshes-per-second is 0.001: it must be from 0.01 to 10000"},
-		{"--argocd-refreshes-per-second=10001", "--argocd-refreshes-per-second is 10001: it must be from 0.01 to 10000"},
+		{"--argocd-refreshes-per-second=0.001",
+			"--argocd-refreshes-per-second is 0.001: it must be from 0.01 to 10000"},
+		{"--argocd-refreshes-per-second=10001",
+			"--argocd-refreshes-per-second is 10001: it must be from 0.01 to 10000"},
 		{"--argocd-refreshes-per-second=NaN", "--argocd-refreshes-per-second is NaN: it must be from 0.01 to 10000"},
 	} {
 		_, err := parse(append(certFileArgs[:2:2], test.bad)...)

@@ -8,13 +8,23 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/sets"
+
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/apis/postern"
 )
 
-// maxManifestPaths bounds the paths that are compared with each changed file. With more, every push is taken to change
-// them.
-const maxManifestPaths = 100
+// These bound the work for one Application, whose owner chooses the paths. With more, every push is taken to change its
+// files.
+const (
+	// maxManifestPaths is how many paths are compared with each changed file.
+	maxManifestPaths = 100
+	// maxManifestPathsBytes is how long the annotation and the path of a source may be together.
+	maxManifestPathsBytes = 4 << 10
+	// maxMatchedBytes is the length of all patterns times that of all files. For each byte of a file, path.Match may
+	// read the whole pattern.
+	maxMatchedBytes = 1 << 20
+)
 
 // manifestPaths returns the paths in AnnotationManifestGeneratePaths, for a source at a path, clean and below the root
 // of the repository. The root itself is empty.
@@ -34,13 +44,15 @@ func manifestPaths(annotation, sourcePath string) []string {
 }
 
 // touches reports whether a changed file is at or below one of the paths, or matches it as a pattern. It is true if the
-// files or the paths are unknown.
+// files or the paths are unknown, or too many.
 func touches(paths, files []string) bool {
-	if len(files) == 0 || len(paths) == 0 || len(paths) > maxManifestPaths {
+	patterns := slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return !isPattern(p) })
+	if len(files) == 0 || len(paths) == 0 || len(paths) > maxManifestPaths ||
+		totalLength(patterns)*totalLength(files) > maxMatchedBytes {
 		return true
 	}
 	return slices.ContainsFunc(paths, func(p string) bool {
-		isPattern := strings.ContainsAny(p, `*?[\`)
+		isPattern := isPattern(p)
 		return slices.ContainsFunc(files, func(file string) bool {
 			if below, found := strings.CutPrefix(file, p); found && (p == "" || below == "" || below[0] == '/') {
 				return true
@@ -54,6 +66,15 @@ func touches(paths, files []string) bool {
 	})
 }
 
+func isPattern(p string) bool { return strings.ContainsAny(p, `*?[\`) }
+
+func totalLength(texts []string) (length int) {
+	for _, text := range texts {
+		length += len(text)
+	}
+	return length
+}
+
 // isUnaffected reports whether a pushed branch that an Application follows changes no file that its manifests are made
 // from, and so needs no refresh.
 func isUnaffected(app *argov1alpha1.Application, r Request) bool {
@@ -62,10 +83,20 @@ func isUnaffected(app *argov1alpha1.Application, r Request) bool {
 		return false
 	}
 	followed, problem := sourcesFollowing(app.Namespace, app.Annotations, sourcesOf(&app.Spec), r)
-	isAffected := func(s appSource) bool {
-		return !s.isAtRef(r) || touches(manifestPaths(annotation, s.Path), r.ChangedFiles)
+	if problem != nil || awaitsRefresh(app, r) {
+		return false
 	}
-	return problem == nil && !slices.ContainsFunc(followed, isAffected) && !awaitsRefresh(app, r)
+	paths := sets.New[string]() // sources may have the same
+	for _, s := range followed {
+		if !s.isAtRef(r) || len(annotation)+len(s.Path) > maxManifestPathsBytes {
+			return false
+		}
+		ofSource := manifestPaths(annotation, s.Path)
+		if paths.Insert(ofSource...); len(ofSource) == 0 || paths.Len() > maxManifestPaths {
+			return false
+		}
+	}
+	return !touches(sets.List(paths), r.ChangedFiles)
 }
 
 // awaitsRefresh reports whether the status of an Application does not show the commit of a request for the same

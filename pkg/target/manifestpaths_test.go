@@ -71,6 +71,15 @@ func TestTouches(t *testing.T) {
 	}
 }
 
+// numbered returns an annotation with n paths.
+func numbered(n int) string {
+	var annotation strings.Builder
+	for i := range n {
+		fmt.Fprintf(&annotation, "p%d;", i)
+	}
+	return annotation.String()
+}
+
 // The rule is that of Argo CD: a file is at a path, has it among its directories, or matches it as a pattern.
 func TestTouches_Property(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
@@ -161,7 +170,20 @@ func TestMatch_Unaffected(t *testing.T) {
 		},
 		"the root of a repository": {appIn("demo", "x", paths("."), source(shop, "main")), changing("lib/a"), false},
 		"too many paths": {
-			app(strings.Repeat("x;", maxManifestPaths+1)), changing("lib/a"), false,
+			app(numbered(maxManifestPaths + 1)), changing("lib/a"), false,
+		},
+		"too many paths of several sources": {
+			appIn("demo", "x", paths(numbered(maxManifestPaths/2+1)), shopSource, at("lib", source(shop, "main"))),
+			changing("docs/a"), false,
+		},
+		"a long annotation": {app(strings.Repeat("x", maxManifestPathsBytes)), changing("lib/a"), false},
+		"a long path of a source": {
+			appIn("demo", "x", paths("."), at(strings.Repeat("x", maxManifestPathsBytes), source(shop, "main"))),
+			changing("lib/a"), false,
+		},
+		"long patterns and many files": {
+			app("/lib/*" + strings.Repeat("x", maxManifestPathsBytes/2)),
+			changing(slices.Repeat([]string{"lib/a"}, maxMatchedBytes/maxManifestPathsBytes)...), false,
 		},
 		"a second source at the root": {
 			appIn("demo", "x", paths("."), shopSource, source(shop, "main")), changing("lib/a"), false,

@@ -26,7 +26,7 @@ func (d *Deliverer) HandleRecord(record *postern.WebhookDelivery) {
 		switch r := results[i]; {
 		case isHeld(r):
 			held[t.key] = append(held[t.key], t.request(time.Time{}))
-		case t.event.Image == nil && (r.Result == postern.TargetFailed || isPending(r)):
+		case t.event.Image == nil && r.Result == postern.TargetFailed: // what is pending is still written, or fails
 			owed[t.key] = append(owed[t.key], t.request(time.Time{}))
 		}
 	}

@@ -20,11 +20,12 @@ func TestOrder_LearnsFromRecord(t *testing.T) {
 		{
 			Source: "github", Ref: "v1",
 		}, {Source: "github", Ref: "v2"}, {Source: "github", Ref: "v3"}, {Source: "github", Ref: "v4"},
+		{Source: "github", Ref: "v5"},
 	}
 	record.Status.ReceivedTime = &metav1.MicroTime{Time: received}
 	for ref, result := range map[string]postern.TargetResultType{
 		"v1": postern.TargetWritten, "v2": postern.TargetUnchanged, "v3": postern.TargetFailed,
-		"v4": postern.TargetSuperseded,
+		"v4": postern.TargetSuperseded, "v5": postern.TargetPending,
 	} {
 		record.Status.Targets = append(record.Status.Targets,
 			postern.TargetResult{Kind: postern.TargetGatewaySync, Name: "plant", Ref: ref, Result: result})

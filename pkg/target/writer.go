@@ -106,8 +106,8 @@ func (w *Writer) RecordHeld(key postern.TargetKey, requests ...Request) {
 // owedSlot is the slot of the last request in a slot that could not be written. It is never written to a target.
 func owedSlot(slot string) string { return "owed:" + slot }
 
-// RecordOwed records that requests for git refs could not be written to a target, according to a record. Only
-// Applications can be left out of a later push.
+// RecordOwed records that requests for git refs failed to be written to a target, according to a record, and are not
+// retried. Only Applications can be left out of a later push.
 func (w *Writer) RecordOwed(key postern.TargetKey, requests ...Request) {
 	if key.Kind != postern.TargetApplication {
 		return

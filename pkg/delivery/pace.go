@@ -66,6 +66,32 @@ func (p *pacer) take(namespace string, now time.Time) bool {
 	return bucket.AllowN(now, 1)
 }
 
+// allowsPass reports whether there are tokens for all Applications that wait, or for half of what accumulates within
+// PaceInterval. With fewer, a pass over a wide delivery would cost more than it writes.
+func (p *pacer) allowsPass(namespace string, waiting int, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	bucket, found := p.buckets[namespace]
+	return !found || bucket.TokensAt(now) >= float64(min(waiting, max(1, p.burst/2)))
+}
+
+// mustWait reports whether a pass over a pending delivery would write nothing, since all that is pending waits for its
+// turn.
+func (d *Deliverer) mustWait(delivery *postern.WebhookDelivery) bool {
+	results := delivery.Status.Targets
+	if delivery.Status.Phase != postern.DeliveryPending || delivery.DeletionTimestamp != nil ||
+		!onlyPaced(results, postern.TargetPending) || d.unstored.of(delivery) != nil {
+		return false
+	}
+	waiting := 0
+	for _, r := range results {
+		if isPaced(r) {
+			waiting++
+		}
+	}
+	return !d.pacer.allowsPass(delivery.Namespace, waiting, d.Now())
+}
+
 // pace marks the tasks that have to wait for a later pass. The groups of tasks are in the order of their writes.
 func (d *Deliverer) pace(tasks []task, groups [][]int) {
 	now := d.Now()

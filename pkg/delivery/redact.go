@@ -72,6 +72,7 @@ var publicMessages = map[string]string{
 	target.ReasonCommitNotAccepted: "the target does not accept the commit; the record says why",
 	ReasonNothingRequested:         "nothing is requested",
 	ReasonTargetUnavailable:        "recorded, and retried until it is written",
+	ReasonPaced:                    "it waits for its turn, or did so for too long",
 	ReasonTargetRefused:            "it can't be written until its target is changed; the record says why",
 	ReasonNotWanted:                "nothing wants it; the record says why",
 }

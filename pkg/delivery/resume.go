@@ -36,6 +36,9 @@ func Attempted(delivery *postern.WebhookDelivery) bool { return delivery.Status.
 // Resume retries a pending delivery where it is not finished. With giveUp, what is still pending then becomes Failed.
 // It changes the given delivery. The error is ErrStillPending, which may be ErrPaced, or from the storage.
 func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool) error {
+	if !giveUp && d.mustWait(delivery) {
+		return ErrPaced
+	}
 	ctx, span := d.tracer.Start(ctx, spanResume,
 		trace.WithAttributes(attribute.String(attributeAuditID, delivery.Status.AuditID)))
 	defer span.End()

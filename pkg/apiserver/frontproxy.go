@@ -200,15 +200,28 @@ func requestHeaderCheck(config *authenticatorfactory.RequestHeaderConfig) health
 	return healthz.NamedCheck("request-header", func(*http.Request) error { return requestHeaderReady(config) })
 }
 
-// withRequestHeaderReady delays all requests except probes until the request-header CA is loaded, and answers 503 after
-// the timeout. The CA is usually loaded within milliseconds, while the kube-apiserver asks an unavailable server again
-// only after increasing pauses.
+// maxWaitingForCA bounds the requests that wait for the request-header CA, which may be of any client.
+const maxWaitingForCA = 100
+
+// withRequestHeaderReady delays requests, except probes, until the request-header CA is loaded. It answers 503 after
+// the timeout, and at once if too many wait. The CA is usually loaded within milliseconds, while the kube-apiserver asks an
+// unavailable server again only after increasing pauses.
 func withRequestHeaderReady(
 	next http.Handler, config *authenticatorfactory.RequestHeaderConfig, timeout time.Duration,
 ) http.Handler {
+	ready := func() error { return requestHeaderReady(config) }
+	waiting := make(chan struct{}, maxWaitingForCA)
+	becomesReady := func(ctx context.Context) bool {
+		select {
+		case waiting <- struct{}{}:
+			defer func() { <-waiting }()
+			return awaitReady(ctx, timeout, ready)
+		default:
+			return false
+		}
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		ready := func() error { return requestHeaderReady(config) }
-		if err := ready(); err != nil && !filters.IsProbe(req.URL.Path) && !awaitReady(req.Context(), timeout, ready) {
+		if err := ready(); err != nil && !filters.IsProbe(req.URL.Path) && !becomesReady(req.Context()) {
 			filters.WriteError(w, filters.ErrUnavailable("Postern is starting, send the request again: "+err.Error()))
 			return
 		}

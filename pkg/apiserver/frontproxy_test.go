@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -187,6 +188,34 @@ func TestFrontProxy_NoAnonymousCallersDuringStart(t *testing.T) {
 			t.Errorf("loaded: %t: readiness %v", test.loaded, err)
 		}
 	}
+}
+
+func TestFrontProxy_FewRequestsWaitForStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca := &fakeCA{}
+		config := &authenticatorfactory.RequestHeaderConfig{CAContentProvider: ca}
+		served := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+		handler := withRequestHeaderReady(served, config, time.Hour)
+		send := func() int {
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/apis/postern.dev/v1alpha1", http.NoBody))
+			return w.Code
+		}
+		var waiting sync.WaitGroup
+		for range maxWaitingForCA {
+			waiting.Go(func() {
+				if code := send(); code != http.StatusOK {
+					t.Errorf("a request that waited was answered %d", code)
+				}
+			})
+		}
+		synctest.Wait()
+		if code := send(); code != http.StatusServiceUnavailable {
+			t.Errorf("one request too many was answered %d, want 503 at once", code)
+		}
+		ca.loaded.Store(true)
+		waiting.Wait()
+	})
 }
 
 func TestFrontProxy_RequestsWaitForStart(t *testing.T) {

@@ -50,7 +50,8 @@ build: ## Build bin/postern (some minutes the first time, then seconds)
 # the platform.
 .PHONY: release
 release: ## Build the program as it is shipped, reproducibly: bin/release/postern
-	go build -trimpath -buildvcs=false -ldflags '-s -w -buildid= $(STAMP)' -o $(RELEASE) ./cmd/postern
+	GOFLAGS= GOEXPERIMENT= GOAMD64=v1 GOARM64=v8.0 GOPPC64=power8 \
+		go build -trimpath -buildvcs=false -ldflags '-s -w -buildid= $(STAMP)' -o $(RELEASE) ./cmd/postern
 
 # The program that builds it may be any that understands a Dockerfile: IMAGE_BUILDER='podman build'.
 IMAGE ?= ghcr.io/postern-dev/postern

@@ -55,13 +55,15 @@ prepare_source() {
 # Prints the version of a module that is developed with Kubernetes 1.MINOR.PATCH: v0.MINOR.PATCH. Some module proxies do
 # not have all of them; then it is the newest patch before that can be downloaded, or nothing.
 staging_version() { # module, minor, patch
-    local patches candidate
+    local patches candidate problem
     patches=$(go list -C "$repo" -m -versions "$1" | tr ' ' '\n' | sed -n "s/^v0\.$2\.\([0-9]*\)$/\1/p" | sort -rn)
     for candidate in "$3" $patches; do
-        if [ "$candidate" -le "$3" ] && (cd / && go mod download "$1@v0.$2.$candidate" 2>/dev/null); then
+        [ "$candidate" -le "$3" ] || continue
+        if problem=$(cd / && go mod download "$1@v0.$2.$candidate" 2>&1); then
             echo "v0.$2.$candidate"
             return
         fi
+        grep -qE 'not found|: (403|404|410) ' <<<"$problem" || { echo "$problem" >&2; return 1; }
     done
 }
 

@@ -37,7 +37,8 @@ func TestWorkflows_PermissionsAreMinimal(t *testing.T) {
 	}
 	readOnly := map[string]string{"contents": "read"}
 	want := map[string]map[string]string{
-		"release.yaml": readOnly, "test.yaml": readOnly, "test-install.yaml": readOnly, "verify.yaml": readOnly,
+		"release.yaml": readOnly, "test.yaml": readOnly, "test-install.yaml": readOnly,
+		"test-oldest.yaml": readOnly, "verify.yaml": readOnly,
 		"release.yaml release": {"contents": "write", "packages": "write", "id-token": "write"},
 	}
 	if diff := cmp.Diff(want, granted); diff != "" {

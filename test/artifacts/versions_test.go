@@ -13,12 +13,15 @@ var (
 	goOfModule     = regexp.MustCompile(`(?m)^toolchain go(.+)$`)
 )
 
-// The workflow builds releases with the Go of go.mod, others build the image with that of the Dockerfile.
+// The workflow builds releases with the Go of go.mod, others build the image with that of the Dockerfile. What makes a
+// release compresses image and chart with its own.
 func TestGoVersion_IsOne(t *testing.T) {
 	dockerfile := goOfDockerfile.FindSubmatch(read(t, "../../Dockerfile"))
-	module := goOfModule.FindSubmatch(read(t, "../../go.mod"))
-	if dockerfile == nil || module == nil || string(dockerfile[1]) != string(module[1]) {
-		t.Errorf("the Dockerfile has Go %q, go.mod has %q", dockerfile, module)
+	for _, file := range []string{"go.mod", "hack/helm/go.mod", "hack/release/go.mod"} {
+		module := goOfModule.FindSubmatch(read(t, "../../"+file))
+		if dockerfile == nil || module == nil || string(dockerfile[1]) != string(module[1]) {
+			t.Errorf("the Dockerfile has Go %q, %s has %q", dockerfile, file, module)
+		}
 	}
 }
 

@@ -113,8 +113,9 @@ type Deliverer struct {
 	unstored      unstored
 	repeats       *repeatCounter
 	takenBack     takenBackUpdates
-	eventLimiter  eventLimiter
-	pacer         *pacer
+	normalEvents  eventLimiter
+	warningEvents eventLimiter
+	pacer         pacer
 	tracer        trace.Tracer
 }
 
@@ -131,8 +132,8 @@ func New(config Config) *Deliverer {
 	}
 	d := &Deliverer{
 		Config: config, receipts: newReceipts(), unstored: newUnstored(), repeats: newRepeatCounter(config.Records),
-		eventLimiter: newEventLimiter(), pacer: newPacer(config.RefreshesPerSecond),
-		tracer: config.Tracing.Tracer(instrumentation),
+		normalEvents: newNormalEvents(), warningEvents: newWarningEvents(),
+		pacer: newPacer(config.RefreshesPerSecond), tracer: config.Tracing.Tracer(instrumentation),
 	}
 	d.statusUpdates.SetLimit(maxStatusUpdates)
 	d.takenBack.updates.SetLimit(maxTakenBackUpdates)

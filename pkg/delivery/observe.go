@@ -211,30 +211,33 @@ func setSpanAttributes(span trace.Span, delivery *postern.WebhookDelivery, outco
 	}
 }
 
-// An Event costs the kube-apiserver as much as the write that it is about, so under load only some successes get one.
-// The records list all of them.
-const (
-	normalEventsPerSecond, normalEventsBurst   = 1, 20
-	warningEventsPerSecond, warningEventsBurst = 20, 500
-)
+// eventLimiter limits the rate of Kubernetes Events of each namespace, and of all. An Event costs the kube-apiserver as
+// much as the write that it is about, so under load only some writes get one. The records list all of them.
+type eventLimiter struct {
+	ofNamespace *buckets
+	all         *rate.Limiter
+}
 
-// eventLimiter limits the rate of Kubernetes Events.
-type eventLimiter struct{ normal, warning *rate.Limiter }
+// newNormalEvents returns the limiter for successes.
+func newNormalEvents() eventLimiter { return eventLimiter{newBuckets(1, 20), rate.NewLimiter(5, 100)} }
 
-func newEventLimiter() eventLimiter {
-	return eventLimiter{
-		normal:  rate.NewLimiter(normalEventsPerSecond, normalEventsBurst),
-		warning: rate.NewLimiter(warningEventsPerSecond, warningEventsBurst),
-	}
+// newWarningEvents returns the limiter for failures.
+func newWarningEvents() eventLimiter {
+	return eventLimiter{newBuckets(5, 200), rate.NewLimiter(20, 500)}
+}
+
+func (l eventLimiter) allows(namespace string, now time.Time) bool {
+	return l.ofNamespace.take(namespace, now) && l.all.AllowN(now, 1)
 }
 
 // recordEvents sends a Kubernetes Event about each target that was written or failed.
 func (d *Deliverer) recordEvents(delivery *postern.WebhookDelivery, results []postern.TargetResult) {
+	now := d.Now()
 	for _, result := range results {
 		switch {
-		case result.Result == postern.TargetWritten && d.eventLimiter.normal.Allow():
+		case result.Result == postern.TargetWritten && d.normalEvents.allows(delivery.Namespace, now):
 			d.recordEvent(delivery, result, corev1.EventTypeNormal, "RefRequested", requestNote(delivery, result))
-		case result.Result == postern.TargetFailed && d.eventLimiter.warning.Allow():
+		case result.Result == postern.TargetFailed && d.warningEvents.allows(delivery.Namespace, now):
 			d.recordEvent(delivery, result, corev1.EventTypeWarning, "RefRequestFailed", requestNote(delivery, result))
 		}
 	}

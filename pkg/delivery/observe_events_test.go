@@ -269,3 +269,27 @@ func expectCounted(t *testing.T, want map[string]int) {
 		t.Error(err)
 	}
 }
+
+// A namespace must not take the Events of another.
+func TestEvents_NamespacesAreSeparate(t *testing.T) {
+	for name, limiter := range map[string]eventLimiter{"normal": newNormalEvents(), "warning": newWarningEvents()} {
+		allowed := 0
+		for limiter.allows("busy", now) {
+			allowed++
+		}
+		if allowed != limiter.ofNamespace.burst {
+			t.Errorf("%s: a namespace has %d Events at once, want %d", name, allowed, limiter.ofNamespace.burst)
+		}
+		if !limiter.allows("quiet", now) {
+			t.Errorf("%s: another namespace has none", name)
+		}
+		for i := range 100 {
+			for limiter.allows(fmt.Sprint("other-", i), now) {
+				allowed++
+			}
+		}
+		if all := limiter.all.Burst(); allowed+1 != all {
+			t.Errorf("%s: all namespaces have %d Events at once, want %d", name, allowed+1, all)
+		}
+	}
+}

@@ -6,10 +6,8 @@ package delivery
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -33,46 +31,30 @@ var errWaits = errors.New("waits for its turn: --argocd-refreshes-per-second")
 // noTurnMessage is the message of an Application that is given up while it waits.
 const noTurnMessage = "no turn within --retry-window: raise --argocd-refreshes-per-second"
 
-// pacer limits the rate at which the Applications of a namespace are refreshed. It is safe for concurrent use.
+// pacer limits the rate at which the Applications of a namespace are refreshed.
 type pacer struct {
-	// perSecond is the rate; 0 is no limit.
-	perSecond rate.Limit
-	// burst is what accumulates within PaceInterval, at least one.
-	burst int
-
-	mu sync.Mutex
-	// buckets has the tokens of each namespace, by name. Those that are full are dropped when another is added.
-	buckets map[string]*rate.Limiter
+	// tokens has what accumulates within PaceInterval, at least one; nil is no limit.
+	tokens *buckets
 }
 
-func newPacer(perSecond float64) *pacer {
+func newPacer(perSecond float64) pacer {
+	if perSecond == 0 {
+		return pacer{}
+	}
 	burst := max(1, int(math.Ceil(perSecond*PaceInterval.Seconds())))
-	return &pacer{perSecond: rate.Limit(perSecond), burst: burst, buckets: map[string]*rate.Limiter{}}
+	return pacer{newBuckets(rate.Limit(perSecond), burst)}
 }
 
 // take takes a token, and reports whether there was one.
-func (p *pacer) take(namespace string, now time.Time) bool {
-	if p.perSecond == 0 {
-		return true
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	bucket, found := p.buckets[namespace]
-	if !found {
-		maps.DeleteFunc(p.buckets, func(_ string, b *rate.Limiter) bool { return b.TokensAt(now) >= float64(p.burst) })
-		bucket = rate.NewLimiter(p.perSecond, p.burst)
-		p.buckets[namespace] = bucket
-	}
-	return bucket.AllowN(now, 1)
+func (p pacer) take(namespace string, now time.Time) bool {
+	return p.tokens == nil || p.tokens.take(namespace, now)
 }
 
 // allowsPass reports whether there are tokens for all Applications that wait, or for half of what accumulates within
 // PaceInterval. With fewer, a pass over a wide delivery would cost more than it writes.
-func (p *pacer) allowsPass(namespace string, waiting int, now time.Time) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	bucket, found := p.buckets[namespace]
-	return !found || bucket.TokensAt(now) >= float64(min(waiting, max(1, p.burst/2)))
+func (p pacer) allowsPass(namespace string, waiting int, now time.Time) bool {
+	return p.tokens == nil ||
+		p.tokens.tokens(namespace, now) >= float64(min(waiting, max(1, p.tokens.burst/2)))
 }
 
 // mustWait reports whether a pass over a pending delivery would write nothing, since all that is pending waits for its

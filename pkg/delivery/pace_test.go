@@ -338,7 +338,7 @@ func TestPacer_NamespacesAreSeparate(t *testing.T) {
 		t.Error("want one token for each namespace")
 	}
 	p.take("c", now.Add(PaceInterval))
-	if _, found := p.buckets["a"]; found || len(p.buckets) != 2 {
-		t.Errorf("got the buckets %v, want b and c: that of a is full again", p.buckets)
+	if _, found := p.tokens.byNamespace["a"]; found || len(p.tokens.byNamespace) != 2 {
+		t.Errorf("got the buckets %v, want b and c: that of a is full again", p.tokens.byNamespace)
 	}
 }

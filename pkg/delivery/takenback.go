@@ -151,7 +151,7 @@ func (d *Deliverer) recordTakenBack(ctx context.Context, key *metav1.ObjectMeta,
 }
 
 func (d *Deliverer) recordTakenBackEvent(key *metav1.ObjectMeta, t takenBack) {
-	if !d.eventLimiter.warning.Allow() {
+	if !d.warningEvents.allows(key.Namespace, d.Now()) {
 		return
 	}
 	result := postern.TargetResult{Kind: t.Key.Kind, Name: t.Key.Name, UID: t.UID}

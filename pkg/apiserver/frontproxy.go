@@ -204,8 +204,8 @@ func requestHeaderCheck(config *authenticatorfactory.RequestHeaderConfig) health
 const maxWaitingForCA = 100
 
 // withRequestHeaderReady delays requests, except probes, until the request-header CA is loaded. It answers 503 after
-// the timeout, and at once if too many wait. The CA is usually loaded within milliseconds, while the kube-apiserver asks an
-// unavailable server again only after increasing pauses.
+// the timeout, and at once if too many wait. The CA is usually loaded within milliseconds, while the kube-apiserver
+// asks an unavailable server again only after increasing pauses.
 func withRequestHeaderReady(
 	next http.Handler, config *authenticatorfactory.RequestHeaderConfig, timeout time.Duration,
 ) http.Handler {

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/util/sets"
-
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/apis/postern"
 )
@@ -86,17 +84,18 @@ func isUnaffected(app *argov1alpha1.Application, r Request) bool {
 	if problem != nil || awaitsRefresh(app, r) {
 		return false
 	}
-	paths := sets.New[string]() // sources may have the same
+	var paths []string
 	for _, s := range followed {
-		if !s.isAtRef(r) || len(annotation)+len(s.Path) > maxManifestPathsBytes {
+		if !s.isAtRef(r) || len(annotation)+len(s.Path) > maxManifestPathsBytes || len(paths) > maxManifestPaths {
 			return false
 		}
 		ofSource := manifestPaths(annotation, s.Path)
-		if paths.Insert(ofSource...); len(ofSource) == 0 || paths.Len() > maxManifestPaths {
+		if len(ofSource) == 0 {
 			return false
 		}
+		paths = append(paths, ofSource...)
 	}
-	return !touches(sets.List(paths), r.ChangedFiles)
+	return !touches(paths, r.ChangedFiles)
 }
 
 // awaitsRefresh reports whether the status of an Application does not show the commit of a request for the same

@@ -176,6 +176,9 @@ func TestMatch_Unaffected(t *testing.T) {
 			appIn("demo", "x", paths(numbered(maxManifestPaths/2+1)), shopSource, at("lib", source(shop, "main"))),
 			changing("docs/a"), false,
 		},
+		"the same paths again and again": {
+			app(strings.Repeat(".;", maxManifestPaths+1)), changing("docs/a"), false,
+		},
 		"a long annotation": {app(strings.Repeat("x", maxManifestPathsBytes)), changing("lib/a"), false},
 		"a long path of a source": {
 			appIn("demo", "x", paths("."), at(strings.Repeat("x", maxManifestPathsBytes), source(shop, "main"))),

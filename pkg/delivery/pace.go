@@ -57,8 +57,8 @@ func (p pacer) allowsPass(namespace string, waiting int, now time.Time) bool {
 		p.tokens.tokens(namespace, now) >= float64(min(waiting, max(1, p.tokens.burst/2)))
 }
 
-// mustWait reports whether a pass over a pending delivery would write nothing, since all that is pending waits for its
-// turn.
+// mustWait reports whether a pass over a pending delivery is not worth its cost yet: all that is pending waits for its
+// turn, and there are too few tokens.
 func (d *Deliverer) mustWait(delivery *postern.WebhookDelivery) bool {
 	results := delivery.Status.Targets
 	if delivery.Status.Phase != postern.DeliveryPending || delivery.DeletionTimestamp != nil ||

@@ -3,8 +3,8 @@
 
 // Command manifests renders the chart of a checkout into its manifests, with the namespace and names of the default
 // installation. manifests/base has what the default values make. Each component that has a values.yaml has the
-// difference that these values make: whole files for new objects, and patches for changed ones. The kustomization.yaml of
-// each directory lists these files, deletes objects, and is written by hand.
+// difference that these values make: whole files for new objects, and patches for changed ones. The kustomization.yaml
+// of each directory lists these files, deletes objects, and is written by hand.
 package main
 
 import (

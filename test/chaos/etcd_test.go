@@ -4,6 +4,7 @@
 package chaos
 
 import (
+	"context"
 	"net/http"
 	"testing"
 
@@ -33,6 +34,34 @@ func TestEtcd_KilledMembersLoseNothing(t *testing.T) {
 	load.stop()
 	w.onlyCodes(load.ledger, http.StatusAccepted, http.StatusTooManyRequests, http.StatusServiceUnavailable)
 	w.check(load.ledger)
+}
+
+// The kubelet restarts a Postern that does not answer /livez in time, which would not help.
+func TestEtcd_HangingLeavesPosternAlive(t *testing.T) {
+	etcd := shared.RunEtcd(t, 1)
+	postern := startPostern(t, controlplane.PosternOptions{Etcd: etcd})
+	w := newWorld(t, 1, 0)
+	member := etcd.Members()[0]
+	if err := member.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	testcluster.AtEnd(t, member.Resume)
+	// While requests hang, too.
+	hanging := w.startLoad(0)
+	w.Eventually(testcluster.Patience, func() error {
+		return onItsPort(t.Context(), postern, "/readyz", http.StatusInternalServerError)
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), probeTimeout)
+	defer cancel()
+	if err := onItsPort(ctx, postern, "/livez", http.StatusOK); err != nil {
+		t.Error(err)
+	}
+	if err := member.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	hanging.awaitAccepted(10)
+	hanging.stop()
+	w.check(hanging.ledger)
 }
 
 // member returns the leader, or another member.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -66,6 +67,12 @@ func (m *EtcdMember) Name() string { return m.process.name }
 
 // Kill ends the member with SIGKILL, without a leadership transfer, and returns when it is gone.
 func (m *EtcdMember) Kill() error { return m.process.kill() }
+
+// Pause suspends the member: requests that need it hang until Resume.
+func (m *EtcdMember) Pause() error { return m.process.signal(syscall.SIGSTOP) }
+
+// Resume resumes the member after Pause. It is idempotent.
+func (m *EtcdMember) Resume() error { return m.process.signal(syscall.SIGCONT) }
 
 // Start restarts the member after Kill with its data, and returns once it serves as part of the cluster.
 func (m *EtcdMember) Start(ctx context.Context) error {

@@ -11,12 +11,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 )
+
+// hanging is the longest outage that a process may cause that hangs: what the livenessProbe of the manifests allows it,
+// and a restart on a busy machine.
+const hanging = 50 * time.Second
 
 // TestLimits lets the kernel and the kubelet kill Postern, and takes it away.
 func TestLimits(t *testing.T) {
@@ -32,11 +36,14 @@ func TestLimits(t *testing.T) {
 		}
 	})
 	t.Run("a process that hangs", func(t *testing.T) {
-		w.on(t).disturb("a process that hangs", func(w *world) {
+		o := w.on(t).disturb("a process that hangs", func(w *world) {
 			before := w.container().RestartCount
 			w.signalPostern("STOP")
 			w.awaitRestart(before)
 		})
+		if o.outage() > hanging {
+			t.Errorf("deliveries were refused for %v, want %v at most", o.outage(), hanging)
+		}
 	})
 	t.Run("no endpoint", func(t *testing.T) {
 		there := w.on(t)
@@ -48,7 +55,7 @@ func TestLimits(t *testing.T) {
 		there.eventually("a sender gets an answer", func(context.Context) error {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			if len(l.requests) == 0 || l.requests[0].answered.IsZero() {
+			if len(l.requests) == 0 || l.requests[0].attempts[0].answered.IsZero() {
 				return errors.New("no answer")
 			}
 			return nil
@@ -57,7 +64,7 @@ func TestLimits(t *testing.T) {
 		l.await()
 		o := l.end()
 		disturbances.add("no replica", o)
-		if first := l.requests[0]; first.code != http.StatusServiceUnavailable ||
+		if first := l.requests[0].attempts[0]; first.code != http.StatusServiceUnavailable ||
 			!strings.Contains(first.complaint, "service unavailable") {
 			t.Errorf("a sender without a replica was answered %d: %s", first.code, first.complaint)
 		}
@@ -80,11 +87,7 @@ func (w *world) exhaustMemory() {
 		_, err := w.Nodes()[0].Run(ctx, "bash", "-c", lower, "lower", cgroup)
 		return err // the usage may have grown in between
 	})
-	client, err := rest.HTTPClientFor(w.sender)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	sender := &load{w: w, client: client}
+	sender := w.newSender()
 	body := fmt.Sprintf(`{"ref": "v1.0.0", "filler": %q}`, strings.Repeat("x", 1_000_000))
 	var large errgroup.Group
 	large.SetLimit(32)
@@ -95,7 +98,7 @@ func (w *world) exhaustMemory() {
 		}
 		for range 32 {
 			large.TryGo(func() error {
-				sender.post("plant", body)
+				sender.post("plant", body, nil)
 				return nil
 			})
 		}

@@ -4,12 +4,14 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,25 +27,84 @@ const (
 	loadRate = 10
 	// senderTimeout is how long a sender waits for an answer, as GitHub does.
 	senderTimeout = 10 * time.Second
+	// retryDelay is how long a sender waits before it sends once more what was not accepted, as "curl --retry 1" does.
+	retryDelay = time.Second
 	// calm is how long a load goes on before and after a disturbance.
 	calm = 2 * time.Second
 )
 
-// request is a delivery and its answer.
+// request is a delivery, which is sent once more if it is not accepted.
 type request struct {
-	target    string
-	ref       string
-	sent      time.Time
-	answered  time.Time
-	code      int    // 0 if there was no answer
+	target   string
+	ref      string
+	attempts []*attempt
+}
+
+// attempt is one time that a delivery is sent, and the answer.
+type attempt struct {
+	sent     time.Time
+	answered time.Time // zero until there is an answer, or none will come
+	answer
+}
+
+// answer is what a sender learns.
+type answer struct {
+	code      int    // 0 if there was none
 	record    string // the name of the record
 	complaint string
+}
+
+func (a answer) accepted() bool { return a.code >= 200 && a.code < 300 }
+
+// sender delivers with the token of a ServiceAccount. It is safe for concurrent use.
+type sender struct {
+	client *http.Client
+	host   string
+}
+
+func (w *world) newSender() *sender {
+	w.t.Helper()
+	config := rest.CopyConfig(w.account)
+	config.Timeout = senderTimeout
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return &sender{client, config.Host}
+}
+
+// post delivers a body with headers to a target.
+func (s *sender) post(target, body string, headers http.Header) answer {
+	url := fmt.Sprintf("%s/apis/postern.dev/v1alpha1/namespaces/%s/gatewaysyncs/%s/webhookdeliveries", s.host, namespace,
+		target)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		return answer{complaint: err.Error()}
+	}
+	maps.Copy(req.Header, headers)
+	response, err := s.client.Do(req)
+	if err != nil {
+		return answer{complaint: err.Error()}
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		return answer{complaint: err.Error()}
+	}
+	if response.StatusCode >= http.StatusMultipleChoices {
+		return answer{code: response.StatusCode, complaint: string(content)}
+	}
+	var delivery v1alpha1.WebhookDelivery
+	if err := json.Unmarshal(content, &delivery); err != nil {
+		return answer{code: response.StatusCode, complaint: err.Error()}
+	}
+	return answer{code: response.StatusCode, record: delivery.Name}
 }
 
 // load sends deliveries to all targets in turn at a steady rate, and remembers each answer.
 type load struct {
 	w      *world
-	client *http.Client
+	sender *sender
 	stop   context.CancelFunc
 	ended  chan struct{}
 
@@ -54,14 +115,8 @@ type load struct {
 // startLoad starts a load until its end is called, or until the test ends.
 func (w *world) startLoad() *load {
 	w.t.Helper()
-	config := rest.CopyConfig(w.sender)
-	config.Timeout = senderTimeout
-	client, err := rest.HTTPClientFor(config)
-	if err != nil {
-		w.t.Fatal(err)
-	}
 	ctx, stop := context.WithCancel(context.Background())
-	l := &load{w: w, client: client, stop: stop, ended: make(chan struct{})}
+	l := &load{w: w, sender: w.newSender(), stop: stop, ended: make(chan struct{})}
 	go l.run(ctx)
 	w.t.Cleanup(func() { // of a test that has failed, too: what goes on would overwrite what the next one writes
 		stop()
@@ -86,64 +141,47 @@ func (l *load) run(ctx context.Context) {
 		case <-ticker.C:
 		}
 		serial++
-		r := &request{
-			target: fmt.Sprintf("plant-%d", serial%targets), ref: fmt.Sprintf("v1.0.%d", serial), sent: time.Now(),
-		}
+		r := &request{target: fmt.Sprintf("plant-%d", serial%targets), ref: fmt.Sprintf("v1.0.%d", serial)}
+		first := &attempt{sent: time.Now()}
+		r.attempts = append(r.attempts, first)
 		l.mu.Lock()
 		l.requests = append(l.requests, r)
 		l.mu.Unlock()
-		pending.Go(func() { l.deliver(r) })
+		pending.Go(func() {
+			if l.deliver(r, first) {
+				return
+			}
+			<-time.After(retryDelay)
+			again := &attempt{sent: time.Now()}
+			l.mu.Lock()
+			r.attempts = append(r.attempts, again)
+			l.mu.Unlock()
+			l.deliver(r, again)
+		})
 	}
 }
 
-func (l *load) deliver(r *request) {
-	code, record, complaint := l.post(r.target, fmt.Sprintf(`{"ref": %q}`, r.ref))
+// deliver makes an attempt, and reports whether it was accepted.
+func (l *load) deliver(r *request, a *attempt) bool {
+	got := l.sender.post(r.target, fmt.Sprintf(`{"ref": %q}`, r.ref), nil)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r.answered, r.code, r.record, r.complaint = time.Now(), code, record, complaint
+	a.answered, a.answer = time.Now(), got
+	return got.accepted()
 }
 
-// post delivers a body to a target, and returns the status code and the name of the record, or what went wrong.
-func (l *load) post(target, body string) (code int, record, complaint string) {
-	url := fmt.Sprintf("%s/apis/postern.dev/v1alpha1/namespaces/%s/gatewaysyncs/%s/webhookdeliveries", l.w.sender.Host,
-		namespace, target)
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url, bytes.NewReader([]byte(body)))
-	if err != nil {
-		return 0, "", err.Error()
-	}
-	response, err := l.client.Do(req)
-	if err != nil {
-		return 0, "", err.Error()
-	}
-	defer response.Body.Close()
-	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		return 0, "", err.Error()
-	}
-	if response.StatusCode >= http.StatusMultipleChoices {
-		return response.StatusCode, "", string(content)
-	}
-	var delivery v1alpha1.WebhookDelivery
-	if err := json.Unmarshal(content, &delivery); err != nil {
-		return response.StatusCode, "", err.Error()
-	}
-	return response.StatusCode, delivery.Name, ""
-}
-
-// successes returns how many deliveries that were sent after a time have been accepted.
+// successes returns how many deliveries that were first sent after a time were accepted at once.
 func (l *load) successes(after time.Time) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var n int
 	for _, r := range l.requests {
-		if r.sent.After(after) && r.accepted() {
+		if first := r.attempts[0]; first.sent.After(after) && first.accepted() {
 			n++
 		}
 	}
 	return n
 }
-
-func (r *request) accepted() bool { return r.code >= 200 && r.code < 300 }
 
 // await returns once as many deliveries as a calm load sends have been accepted, all of them sent from now on.
 func (l *load) await() {
@@ -187,45 +225,59 @@ func (l *load) lost() (lost []string) {
 		byRef[r.ref] = r
 	}
 	for _, r := range l.requests {
-		if !r.accepted() {
+		a := r.attempts[len(r.attempts)-1] // no other one is accepted
+		if !a.accepted() {
 			continue
 		}
-		record, found := records[r.record]
+		record, found := records[a.record]
 		if !found {
-			lost = append(lost, fmt.Sprintf("%s of %s has no record %q", r.ref, r.target, r.record))
+			lost = append(lost, fmt.Sprintf("%s of %s has no record %q", r.ref, r.target, a.record))
 			continue
 		}
 		if phase := record.Status.Phase; phase != v1alpha1.DeliveryApplied && phase != v1alpha1.DeliverySuperseded {
 			lost = append(lost, fmt.Sprintf("%s of %s is %s: %s", r.ref, r.target, phase, record.Status.Message))
 		}
-		// Of two that overlap, either may have been received last. One without an answer may still have been written.
-		held := byRef[holds[r.target]]
-		if held == nil || held.code != 0 && held.answered.Before(r.sent) {
+		if held := byRef[holds[r.target]]; held == nil || held.endedBefore(a.sent) {
 			lost = append(lost, fmt.Sprintf("%s of %s is not written, but %q", r.ref, r.target, holds[r.target]))
 		}
 	}
 	return lost
 }
 
+// endedBefore reports whether the delivery can't have been received after t. Of two that overlap, either may have been
+// received last, and one without an answer may still be written.
+func (r *request) endedBefore(t time.Time) bool {
+	return !slices.ContainsFunc(r.attempts, func(a *attempt) bool { return a.code == 0 || !a.answered.Before(t) })
+}
+
 // records returns the records by name, once none is pending.
-func (w *world) records(t *testing.T) map[string]*v1alpha1.WebhookDelivery {
+func (w *world) records(t *testing.T) (records map[string]*v1alpha1.WebhookDelivery) {
 	t.Helper()
-	records := map[string]*v1alpha1.WebhookDelivery{}
-	w.eventually("no delivery is pending", func(ctx context.Context) error {
-		list, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(namespace).List(ctx, metav1.ListOptions{})
-		if err != nil {
+	w.eventually("no delivery is pending", func(ctx context.Context) (err error) {
+		if records, err = w.list(ctx); err != nil {
 			return err
 		}
-		for i := range list.Items {
-			record := &list.Items[i]
+		for name, record := range records {
 			if record.Status.Phase == v1alpha1.DeliveryPending {
-				return fmt.Errorf("%s is pending", record.Name)
+				return fmt.Errorf("%s is pending", name)
 			}
-			records[record.Name] = record
 		}
 		return nil
 	})
 	return records
+}
+
+// list returns the present records by name.
+func (w *world) list(ctx context.Context) (map[string]*v1alpha1.WebhookDelivery, error) {
+	list, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	records := map[string]*v1alpha1.WebhookDelivery{}
+	for i := range list.Items {
+		records[list.Items[i].Name] = &list.Items[i]
+	}
+	return records, nil
 }
 
 // requestedRefs returns what each target has been requested to use.

@@ -56,6 +56,6 @@ func prepare() (err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	suite.image, err = releasedImage(ctx)
+	suite.image, err = releasedImage(ctx, suite.repository, "e2e")
 	return err
 }

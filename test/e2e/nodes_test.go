@@ -15,7 +15,9 @@ func TestTwoNodes(t *testing.T) {
 	if _, err := w.AddNode(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w.addSharedVolume()
+	if err := w.AddSharedVolume(t.Context(), posternUser); err != nil {
+		t.Fatal(err)
+	}
 	w.install("manifests/base", "")
 	for range w.Nodes() {
 		from := w.podNode()

@@ -26,15 +26,15 @@ const (
 	caBundle  = "/etc/ssl/certs/ca-certificates.crt"
 )
 
-// releasedImage builds the last stage of the Dockerfile with the output of "make release", which another stage compiles
-// otherwise. TestImage builds the whole.
-func releasedImage(ctx context.Context) (image, error) {
+// releasedImage builds the last stage of the Dockerfile of a checkout with the output of its "make release", which
+// another stage compiles otherwise. TestImage builds the whole.
+func releasedImage(ctx context.Context, checkout, tag string) (image, error) {
 	dir, err := os.MkdirTemp("", "postern-image-")
 	if err != nil {
 		return image{}, err
 	}
-	i := image{dir: dir, name: imageName, tag: "e2e", archive: filepath.Join(dir, "postern.tar")}
-	dockerfile, err := os.ReadFile(filepath.Join(suite.repository, "Dockerfile"))
+	i := image{dir: dir, name: imageName, tag: tag, archive: filepath.Join(dir, "postern.tar")}
+	dockerfile, err := os.ReadFile(filepath.Join(checkout, "Dockerfile"))
 	if err != nil {
 		return i, err
 	}
@@ -47,7 +47,7 @@ func releasedImage(ctx context.Context) (image, error) {
 		return i, err
 	}
 	for from, to := range map[string]string{
-		filepath.Join(suite.repository, "bin", "release", "postern"): "postern",
+		filepath.Join(checkout, "bin", "release", "postern"): "postern",
 		caBundle: caBundle,
 	} {
 		if err := copyFile(from, filepath.Join(dir, to)); err != nil {

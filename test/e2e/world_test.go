@@ -39,7 +39,7 @@ type world struct {
 	kube       kubernetes.Interface
 	objects    dynamic.Interface
 	deliveries versioned.Interface
-	sender     *rest.Config // with the token of the ServiceAccount
+	account    *rest.Config // with the token of the ServiceAccount
 }
 
 // newWorld starts a cluster for the duration of a test.
@@ -90,11 +90,11 @@ func (w *world) createTargets() {
 	}
 	w.feed(objects, "create", "--filename=-")
 	w.feed(loadUser, "create", "--namespace="+namespace, "--filename=-")
-	if w.sender, err = w.Anonymous(); err != nil {
+	if w.account, err = w.Anonymous(); err != nil {
 		w.t.Fatal(err)
 	}
 	token := w.kubectl("create", "token", "load", "--namespace="+namespace, "--duration=4h")
-	w.sender.BearerToken = strings.TrimSpace(token)
+	w.account.BearerToken = strings.TrimSpace(token)
 }
 
 // loadUser may deliver to all targets. "kubectl create role" would need Postern, which is not installed yet.
@@ -150,70 +150,34 @@ func (w *world) shell(script string) string {
 // posternUser is the user and the group of the container.
 const posternUser = 65532
 
-const storageClass = `
-apiVersion: storage.k8s.io/v1
-kind: StorageClass
-metadata:
-  name: local
-  annotations: {storageclass.kubernetes.io/is-default-class: "true"}
-provisioner: kubernetes.io/no-provisioner
-volumeBindingMode: WaitForFirstConsumer
-`
-
-// addVolume adds what a StorageClass with a provisioner would: a volume on a node.
+// addVolume adds a volume for Postern on a node.
 func (w *world) addVolume(on *node.Node) {
 	w.t.Helper()
-	path := filepath.Join(w.Dir(), on.Name(), "volume")
-	if err := os.MkdirAll(path, 0o755); err != nil {
+	if err := on.AddVolume(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
-	w.feed(storageClass+fmt.Sprintf(`---
-apiVersion: v1
-kind: PersistentVolume
-metadata: {name: %[1]s}
-spec:
-  capacity: {storage: 5Gi}
-  accessModes: [ReadWriteOnce]
-  storageClassName: local
-  local: {path: %[2]s}
-  nodeAffinity:
-    required:
-      nodeSelectorTerms:
-      - matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [%[1]s]}]
-`, on.Name(), path), "apply", "--filename=-")
 }
 
-// addSharedVolume adds a volume that every node can mount, as one in a network. The disk of this machine stands in for
-// it.
-func (w *world) addSharedVolume() {
-	w.t.Helper()
-	path := filepath.Join(w.Dir(), "shared")
-	if err := os.MkdirAll(path, 0o755); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := os.Chown(path, posternUser, posternUser); err != nil { // no fsGroup is applied to a directory of the host
-		w.t.Fatal(err)
-	}
-	w.feed(storageClass+fmt.Sprintf(`---
-apiVersion: v1
-kind: PersistentVolume
-metadata: {name: shared}
-spec:
-  capacity: {storage: 5Gi}
-  accessModes: [ReadWriteOnce]
-  storageClassName: local
-  hostPath: {path: %s, type: Directory}
-`, path), "apply", "--filename=-")
+// build is a program in an image, and the checkout that it was built from.
+type build struct {
+	checkout string
+	image    image
 }
 
-// install applies a directory of manifests with the image of the test, as docs/install.md says, and more patches.
+// install installs the image of the suite with a directory of its manifests and more patches.
 func (w *world) install(manifests, patches string) {
+	w.t.Helper()
+	w.apply(build{suite.repository, suite.image}, manifests, patches)
+}
+
+// apply applies a directory of manifests of a build, as docs/install.md says, and more patches.
+func (w *world) apply(b build, manifests, patches string) {
 	w.t.Helper()
 	overlay := filepath.Join(w.Dir(), "overlay")
 	if err := os.MkdirAll(overlay, 0o755); err != nil {
 		w.t.Fatal(err)
 	}
-	base, err := filepath.Rel(overlay, filepath.Join(suite.repository, manifests))
+	base, err := filepath.Rel(overlay, filepath.Join(b.checkout, manifests))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -224,7 +188,7 @@ images:
 - name: ghcr.io/postern-dev/postern
   newName: %s
   newTag: %s
-%s`, base, suite.image.name, suite.image.tag, patches)
+%s`, base, b.image.name, b.image.tag, patches)
 	if err := os.WriteFile(filepath.Join(overlay, "kustomization.yaml"), []byte(kustomization), 0o600); err != nil {
 		w.t.Fatal(err)
 	}

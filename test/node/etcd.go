@@ -39,13 +39,10 @@ func (c *Cluster) StartEtcd() (*Etcd, error) {
 		CA:  pki.cert("etcd-ca"), Cert: pki.cert("etcd-client"), Key: pki.key("etcd-client"),
 	}
 	first := c.nodes[0]
-	p := &program{machine: first.machine, name: "postern-etcd", path: c.k8s("etcd"), args: []string{
-		"--name=postern", "--data-dir=" + filepath.Join(first.machine.dir, "postern-etcd"),
-		"--listen-client-urls=" + e.URL, "--advertise-client-urls=" + e.URL,
-		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer, "--initial-cluster=postern=" + peer,
-		"--cert-file=" + pki.cert("etcd"), "--key-file=" + pki.key("etcd"), "--trusted-ca-file=" + e.CA,
-		"--client-cert-auth", "--log-level=warn",
-	}}
-	first.programs = append(first.programs, p)
-	return e, p.start()
+	return e, first.StartProgram("postern-etcd", c.k8s("etcd"),
+		"--name=postern", "--data-dir="+filepath.Join(first.machine.dir, "postern-etcd"),
+		"--listen-client-urls="+e.URL, "--advertise-client-urls="+e.URL,
+		"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=postern="+peer,
+		"--cert-file="+pki.cert("etcd"), "--key-file="+pki.key("etcd"), "--trusted-ca-file="+e.CA,
+		"--client-cert-auth", "--log-level=warn")
 }

@@ -40,7 +40,7 @@ func (n *Node) configure() error {
 	}
 	pki := n.cluster.credentials
 	for name, content := range map[string]string{
-		"containerd.toml":     fmt.Sprintf(containerdConfig, pauseImage, cniDir, n.file("cni.d")),
+		"containerd.toml":     fmt.Sprintf(containerdConfig, PauseImage, cniDir, n.file("cni.d")),
 		"cni.d/node.conflist": fmt.Sprintf(cniConfig, podSubnet(n.index)),
 		"resolv.conf":         "nameserver 10.96.0.10\n", // no one is there: nothing in these tests asks for a name
 		"kubelet.yaml":        fmt.Sprintf(kubeletConfig, pki.cert("ca"), n.file("resolv.conf")),

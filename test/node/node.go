@@ -76,6 +76,13 @@ func (n *Node) Boot(ctx context.Context) error {
 // Halt ends the machine at once, as a loss of power does.
 func (n *Node) Halt(ctx context.Context) error { return n.machine.halt(ctx) }
 
+// StartProgram runs another program on the node until Stop, and after a reboot again.
+func (n *Node) StartProgram(name, path string, args ...string) error {
+	p := &program{machine: n.machine, name: name, path: path, args: args}
+	n.programs = append(n.programs, p)
+	return p.start()
+}
+
 // Start starts a program again after Stop: one of etcd, kube-apiserver, kube-controller-manager, kube-scheduler,
 // containerd, kubelet and kube-proxy.
 func (n *Node) Start(name string) error {
@@ -115,6 +122,26 @@ func (n *Node) Command(ctx context.Context, program string, args ...string) *exe
 // Run runs a command on the node and returns its output. It is safe for concurrent use.
 func (n *Node) Run(ctx context.Context, program string, args ...string) (string, error) {
 	return execute(n.machine.command(ctx, program, args...))
+}
+
+// inPod runs a command in the network of the Pod on this node that has an address. The arguments are the address, the
+// command and its arguments.
+const inPod = `
+address=$1
+shift
+for network in /run/netns/*; do
+    if nsenter --net="$network" ip -oneline address show to "$address/32" | grep -q .; then
+        exec nsenter --net="$network" -- "$@"
+    fi
+done
+echo "no Pod has the address $address" >&2
+exit 1
+`
+
+// RunInPod runs a command of the node in the network of a Pod with an address, and returns its output. It is safe for
+// concurrent use.
+func (n *Node) RunInPod(ctx context.Context, address, program string, args ...string) (string, error) {
+	return n.Run(ctx, bash, append([]string{"-euo", "pipefail", "-c", inPod, "inpod", address, program}, args...)...)
 }
 
 // connect plugs the machine into the bridge of the first one, and routes the Pods of all nodes. The first one, which is

@@ -5,14 +5,13 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 )
 
-// pauseImage is the image of the container that holds the namespaces of a Pod.
-const pauseImage = "localhost/pause:1"
+// PauseImage is the image of the container that holds the namespaces of a Pod. Each node has it.
+const PauseImage = "localhost/pause:1"
 
 // buildPause builds the image of the pause container, and returns its archive in dir.
 func buildPause(ctx context.Context, repository, dir string) (string, error) {
@@ -26,14 +25,5 @@ func buildPause(ctx context.Context, repository, dir string) (string, error) {
 	if _, err := execute(cmd); err != nil {
 		return "", err
 	}
-	const containerfile = "FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT [\"/pause\"]\n"
-	if err := os.WriteFile(filepath.Join(build, "Containerfile"), []byte(containerfile), 0o600); err != nil {
-		return "", err
-	}
-	archive := filepath.Join(build, "pause.tar")
-	buildah := Buildah{Dir: filepath.Join(build, "buildah")}
-	if _, err := buildah.Run(ctx, "build", "--tag="+pauseImage, build); err != nil {
-		return "", fmt.Errorf("could not build the image of the pause container: %w", err)
-	}
-	return archive, buildah.Export(ctx, pauseImage, archive)
+	return ProgramImage(ctx, build, filepath.Join(build, "pause"), PauseImage)
 }

@@ -170,8 +170,12 @@ test-release: ## Release to a registry on this machine, and verify it as its use
 	@hack/senders.sh registry crane cosign
 	POSTERN_RELEASE=1 go test -count=1 -timeout=2h -v $(TESTFLAGS) ./test/release/
 
+.PHONY: network
+network: ## Put kube-router into bin/network, for "make e2e" (4 minutes the first time, then seconds)
+	@hack/network.sh
+
 .PHONY: e2e
-e2e: release control-plane controller-manager node helm ## Run Postern in clusters with real nodes (15 minutes)
+e2e: release control-plane controller-manager node helm network ## Run Postern in clusters with real nodes (15 minutes)
 	POSTERN_E2E=1 go test -count=1 -timeout=40m -v $(TESTFLAGS) ./test/node/ ./test/e2e/
 
 .PHONY: chaos

@@ -166,7 +166,7 @@ test-vendors: build control-plane vendors ## Decode and deliver the examples of 
 	POSTERN_VENDORS=$(CURDIR)/bin/vendors go test -count=1 -v -run TestVendors $(TESTFLAGS) ./test/real/
 
 .PHONY: test-release
-test-release: ## Release to a registry on this machine, and verify it as its users do
+test-release: control-plane controller-manager node helm ## Release to a registry on this machine, verify and install it
 	@hack/senders.sh registry crane cosign
 	POSTERN_RELEASE=1 go test -count=1 -timeout=2h -v $(TESTFLAGS) ./test/release/
 

@@ -18,8 +18,8 @@ var platforms = []string{"linux/amd64", "linux/arm64", "linux/ppc64le", "linux/s
 
 // released is a release in a registry.
 type released struct {
-	// registry is its host and a path, image and chart are references without a tag.
-	registry, image, chart string
+	// host is that of the registry with its port, registry is a path there, image and chart are references without a tag.
+	host, registry, image, chart string
 	// dir has the files of the release.
 	dir string
 	// keys has the key pair cosign of the release, and the key pair other.
@@ -43,18 +43,20 @@ func TestRelease(t *testing.T) {
 	t.Run("SBOM", r.testSBOM)
 	t.Run("manifests", r.testManifests)
 	t.Run("chart", r.testChart)
+	t.Run("installed in a node", r.testInstall)
 	t.Run("again", r.testReproducible)
 }
 
 func newReleased(t *testing.T) *released {
 	t.Helper()
-	registry := startRegistry(t) + "/team"
+	host := startRegistry(t)
+	registry := host + "/team"
 	dir, err := filepath.Abs(filepath.Join(checkout, "bin/release", version))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &released{
-		registry: registry, image: registry + "/postern", chart: registry + "/charts/postern", dir: dir,
+		host: host, registry: registry, image: registry + "/postern", chart: registry + "/charts/postern", dir: dir,
 		keys: t.TempDir(),
 	}
 	for _, name := range []string{"cosign", "other"} {

@@ -75,8 +75,8 @@ func (w *world) newSender() *sender {
 
 // post delivers a body with headers to a target.
 func (s *sender) post(target, body string, headers http.Header) answer {
-	url := fmt.Sprintf("%s/apis/postern.dev/v1alpha1/namespaces/%s/gatewaysyncs/%s/webhookdeliveries", s.host, namespace,
-		target)
+	url := fmt.Sprintf("%s/apis/postern.dev/v1alpha1/namespaces/%s/gatewaysyncs/%s/webhookdeliveries", s.host,
+		namespace, target)
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
 		return answer{complaint: err.Error()}

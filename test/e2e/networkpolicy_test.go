@@ -108,7 +108,8 @@ func (n *network) answers(pod string, args []string, want string) {
 // curlIn runs curl in the network of a Pod, which is in the namespace of the same name, and returns the status code.
 func (n *network) curlIn(ctx context.Context, pod string, args ...string) (code string, err error) {
 	return n.node.RunInPod(ctx, n.podIP(pod, pod), "curl", append([]string{
-		"--silent", "--show-error", "--insecure", "--max-time", "5", "--output", "/dev/null", "--write-out", "%{http_code}",
+		"--silent", "--show-error", "--insecure", "--max-time", "5", "--output", "/dev/null",
+		"--write-out", "%{http_code}",
 	}, args...)...)
 }
 

@@ -33,6 +33,14 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("%d deliveries were refused twice, want none", o.refused)
 		}
 	})
+	t.Run("a process that hangs", func(t *testing.T) {
+		o := w.on(t).disturb("one of three replicas hangs", func(w *world) {
+			w.restartedBy(func() { w.signalPostern("STOP") })
+		})
+		if o.outage() > hanging {
+			t.Errorf("deliveries were refused for %v, want %v at most", o.outage(), hanging)
+		}
+	})
 }
 
 // killEach kills the process of each replica on the first node, and waits until it is ready again.
@@ -42,34 +50,47 @@ func (w *world) killEach() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var killed int32
 	for pid := range strings.FieldsSeq(pids) {
-		if _, err := w.Nodes()[0].Run(w.t.Context(), "kill", "-KILL", pid); err != nil {
-			w.t.Fatal(err)
-		}
-		killed++
-		w.eventually("the replica is ready again", func(ctx context.Context) error { return w.restarted(ctx, killed) })
+		w.restartedBy(func() {
+			if _, err := w.Nodes()[0].Run(w.t.Context(), "kill", "-KILL", pid); err != nil {
+				w.t.Fatal(err)
+			}
+		})
 	}
 }
 
-// restarted returns nil if the containers of all replicas are ready and have been restarted so often together.
-func (w *world) restarted(ctx context.Context, times int32) error {
+// restartedBy does what ends the process of a replica, and waits until it has been restarted and all are ready.
+func (w *world) restartedBy(do func()) {
+	w.t.Helper()
+	before, err := w.restarts(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	do()
+	w.eventually("a container is restarted", func(ctx context.Context) error {
+		now, err := w.restarts(ctx)
+		if err == nil && now == before {
+			err = fmt.Errorf("there are %d restarts as before", now)
+		}
+		return err
+	})
+}
+
+// restarts returns how often the containers of all replicas have been restarted, or an error if one is not ready.
+func (w *world) restarts(ctx context.Context) (n int32, err error) {
 	pods, err := w.kube.CoreV1().Pods(system).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, pod := range pods.Items {
 		for _, container := range pod.Status.ContainerStatuses {
-			times -= container.RestartCount
+			n += container.RestartCount
 			if !container.Ready {
-				return fmt.Errorf("%s is not ready", pod.Name)
+				return 0, fmt.Errorf("%s is not ready", pod.Name)
 			}
 		}
 	}
-	if times != 0 {
-		return fmt.Errorf("%d restarts are missing", times)
-	}
-	return nil
+	return n, nil
 }
 
 // externalEtcd starts an etcd for Postern, and returns the patches of manifests/overlays/ha that name it.

@@ -169,7 +169,8 @@ func (w *world) push() *v1alpha1.WebhookDelivery {
 	w.t.Helper()
 	got := w.newSender().post("plant", `{
   "ref": "refs/heads/main", "before": "7e7c9b21c3f0c4a1a39f7f8ea2d7c1a1f2c4b0d9", "created": false, "forced": false,
-  "after": "6dcb09b5b57875f334f61aebed695e2e4193db5e", "head_commit": {"id": "6dcb09b5b57875f334f61aebed695e2e4193db5e"},
+  "after": "6dcb09b5b57875f334f61aebed695e2e4193db5e",
+  "head_commit": {"id": "6dcb09b5b57875f334f61aebed695e2e4193db5e"},
   "commits": [{"added": [], "modified": ["plant/values.yaml"], "removed": []}],
   "repository": {"clone_url": "https://github.com/example/plant.git"}}`, http.Header{
 		"Content-Type": {"application/json"}, "X-Github-Event": {"push"},
@@ -212,8 +213,9 @@ func (w *world) breakTarget() (mend func()) {
 	w.t.Helper()
 	w.feed(unreachableWebhook, "create", "--filename=-")
 	w.eventually("the target can't be written", func(ctx context.Context) error {
-		_, err := w.objects.Resource(gatewaySyncs).Namespace(namespace).Patch(ctx, "plant", types.MergePatchType,
-			[]byte(`{"metadata": {"labels": {"written": "yes"}}}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+		patch := []byte(`{"metadata": {"labels": {"written": "yes"}}}`)
+		_, err := w.objects.Resource(gatewaySyncs).Namespace(namespace).Patch(ctx, "plant", types.MergePatchType, patch,
+			metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil {
 			return errors.New("it can be written")
 		}

@@ -18,7 +18,7 @@ var platforms = []string{"linux/amd64", "linux/arm64", "linux/ppc64le", "linux/s
 
 // released is a release in a registry.
 type released struct {
-	// host is that of the registry with its port, registry is a path there, image and chart are references without a tag.
+	// host is that of the registry with its port, registry a path there, image and chart are references without a tag.
 	host, registry, image, chart string
 	// dir has the files of the release.
 	dir string

@@ -18,7 +18,7 @@ import (
 func TestNetworkPolicy(t *testing.T) {
 	n := newNetwork(t)
 	for _, name := range []string{"kargo", "other"} {
-		n.startPod(name, name, node.PauseImage)
+		n.startPod(name)
 	}
 	n.kubectl("label", "namespace", "kargo", "webhooks=enabled")
 	n.answers("other", n.receiver(), "202") // nothing enforces policies yet
@@ -73,20 +73,16 @@ func (n *network) enforcePolicies() {
 	}
 }
 
-// startPod starts a Pod that needs nothing but an image, and returns when it runs.
-func (n *network) startPod(namespace, name, image string, args ...string) {
+// startPod starts a Pod that does nothing in a namespace of the same name, and returns when it runs.
+func (n *network) startPod(name string) {
 	n.t.Helper()
-	if _, err := n.kube.CoreV1().Namespaces().Get(n.t.Context(), namespace, metav1.GetOptions{}); err != nil {
-		n.kubectl("create", "namespace", namespace)
-	}
-	args = append([]string{
-		"run", name, "--namespace=" + namespace, "--image=" + image, "--image-pull-policy=Never", "--",
-	}, args...)
+	n.kubectl("create", "namespace", name)
 	n.eventually("the namespace has a ServiceAccount, and the Pod is created", func(ctx context.Context) error {
-		_, err := n.Kubectl(ctx, nil, args...)
+		_, err := n.Kubectl(ctx, nil, "run", name, "--namespace="+name, "--image="+node.PauseImage,
+			"--image-pull-policy=Never")
 		return err
 	})
-	n.kubectl("wait", "--for=condition=Ready", "pod/"+name, "--namespace="+namespace, "--timeout="+patience.String())
+	n.kubectl("wait", "--for=condition=Ready", "pod/"+name, "--namespace="+name, "--timeout="+patience.String())
 }
 
 // receiver returns the arguments of curl for a delivery to the classic receiver.
@@ -105,7 +101,7 @@ func (n *network) answers(pod string, args []string, want string) {
 	}
 }
 
-// curlIn runs curl in the network of a Pod, which is in the namespace of the same name, and returns the status code.
+// curlIn runs curl in the network of a Pod of startPod, and returns the status code.
 func (n *network) curlIn(ctx context.Context, pod string, args ...string) (code string, err error) {
 	return n.node.RunInPod(ctx, n.podIP(pod, pod), "curl", append([]string{
 		"--silent", "--show-error", "--insecure", "--max-time", "5", "--output", "/dev/null",

@@ -5,8 +5,6 @@ package node
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 )
@@ -36,20 +34,4 @@ func (b Buildah) Run(ctx context.Context, command string, args ...string) (strin
 func (b Buildah) Export(ctx context.Context, image, archive string) error {
 	_, err := b.Run(ctx, "push", "--quiet", image, "docker-archive:"+archive+":"+image)
 	return err
-}
-
-// ProgramImage builds an image that contains only a program, which needs no libraries, and returns its archive in dir.
-func ProgramImage(ctx context.Context, dir, program, image string) (archive string, err error) {
-	name := filepath.Base(program)
-	containerfile := filepath.Join(dir, "Containerfile")
-	text := fmt.Sprintf("FROM scratch\nCOPY %[1]s /%[1]s\nUSER 65535:65535\nENTRYPOINT [\"/%[1]s\"]\n", name)
-	if err := os.WriteFile(containerfile, []byte(text), 0o600); err != nil {
-		return "", err
-	}
-	buildah := Buildah{Dir: filepath.Join(dir, "buildah")}
-	if _, err := buildah.Run(ctx, "build", "--file="+containerfile, "--tag="+image, filepath.Dir(program)); err != nil {
-		return "", fmt.Errorf("could not build the image of %s: %w", name, err)
-	}
-	archive = filepath.Join(dir, name+".tar")
-	return archive, buildah.Export(ctx, image, archive)
 }

@@ -5,6 +5,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,5 +26,14 @@ func buildPause(ctx context.Context, repository, dir string) (string, error) {
 	if _, err := execute(cmd); err != nil {
 		return "", err
 	}
-	return ProgramImage(ctx, build, filepath.Join(build, "pause"), PauseImage)
+	const containerfile = "FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT [\"/pause\"]\n"
+	if err := os.WriteFile(filepath.Join(build, "Containerfile"), []byte(containerfile), 0o600); err != nil {
+		return "", err
+	}
+	archive := filepath.Join(build, "pause.tar")
+	buildah := Buildah{Dir: filepath.Join(build, "buildah")}
+	if _, err := buildah.Run(ctx, "build", "--tag="+PauseImage, build); err != nil {
+		return "", fmt.Errorf("could not build the image of the pause container: %w", err)
+	}
+	return archive, buildah.Export(ctx, PauseImage, archive)
 }

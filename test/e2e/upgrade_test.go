@@ -33,16 +33,20 @@ func TestUpgrade(t *testing.T) {
 	w.upgrade("", older, "manifests/base", "")
 }
 
-// While one replica after the other is replaced, both versions serve.
+// While one replica after the other is replaced, both versions serve, and no delivery is refused.
 func TestUpgrade_Replicas(t *testing.T) {
 	older := olderBuild(t)
 	w := newWorld(t)
-	w.upgrade(" of three replicas", older, "manifests/overlays/ha", w.externalEtcd())
+	for _, o := range w.upgrade(" of three replicas", older, "manifests/overlays/ha", w.externalEtcd()) {
+		if o.outage() > 0 {
+			t.Errorf("%d deliveries were answered %s, want 2xx only", o.requests, o.answers())
+		}
+	}
 }
 
 // upgrade installs an older build, upgrades to that of the suite, and rolls back, during a load, as docs/operations.md
 // says. Before each change there are records, and a pending delivery.
-func (w *world) upgrade(of string, older build, manifests, patches string) {
+func (w *world) upgrade(of string, older build, manifests, patches string) (outcomes []*outcome) {
 	w.t.Helper()
 	if err := w.Nodes()[0].ImportImage(w.t.Context(), older.image.archive); err != nil {
 		w.t.Fatal(err)
@@ -64,7 +68,7 @@ func (w *world) upgrade(of string, older build, manifests, patches string) {
 			}
 		}, []string{"plant/values.yaml"}},
 	} {
-		w.disturb(change.name+of, func(w *world) {
+		o := w.disturb(change.name+of, func(w *world) {
 			if files := w.push().Spec.Events[0].ChangedFiles; !slices.Equal(files, change.files) {
 				w.t.Errorf("a push before the %s has the changed files %q, want %q", change.name, files, change.files)
 			}
@@ -81,7 +85,9 @@ func (w *world) upgrade(of string, older build, manifests, patches string) {
 			})
 			w.compare(before)
 		})
+		outcomes = append(outcomes, o)
 	}
+	return outcomes
 }
 
 // compare checks that the records that there were before, and that were not pending, are the same.

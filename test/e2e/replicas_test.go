@@ -25,8 +25,8 @@ func TestReplicas(t *testing.T) {
 		}
 	})
 	t.Run("kill -9", func(t *testing.T) {
-		// One after the other, since the kube-apiserver may use only one of them.
-		o := w.on(t).disturb("kill -9 of each of three replicas", (*world).killEach)
+		o := w.on(t).killEach()
+		disturbances.add("kill -9 of each of three replicas", o)
 		// Requests in flight at the killed replica fail. Until the kubelet notices, a third of the new connections goes
 		// there.
 		if o.refused > 0 {
@@ -43,9 +43,12 @@ func TestReplicas(t *testing.T) {
 	})
 }
 
-// killEach kills the process of each replica on the first node, and waits until it is ready again.
-func (w *world) killEach() {
+// killEach kills the process of each replica during a load, one after the other, since the kube-apiserver may use only
+// one of them. In between deliveries are accepted for a while.
+func (w *world) killEach() *outcome {
 	w.t.Helper()
+	l := w.startLoad()
+	l.await()
 	pids, err := w.Nodes()[0].Run(w.t.Context(), "pgrep", "--exact", "postern")
 	if err != nil {
 		w.t.Fatal(err)
@@ -56,7 +59,9 @@ func (w *world) killEach() {
 				w.t.Fatal(err)
 			}
 		})
+		l.await()
 	}
+	return l.end()
 }
 
 // restartedBy does what ends the process of a replica, and waits until it has been restarted and all are ready.

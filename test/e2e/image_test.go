@@ -28,8 +28,7 @@ func TestImage(t *testing.T) {
 	if suite.skip != "" {
 		t.Skip(suite.skip)
 	}
-	// The base image is kept for the next run.
-	buildah := node.Buildah{Dir: filepath.Join(suite.repository, "bin", "e2e", "buildah")}
+	buildah := node.Buildah{Dir: kept("buildah")} // with the base image
 	base := exec.CommandContext(t.Context(), "hack/golang-image.sh", buildah.Options()...)
 	base.Dir = suite.repository
 	if output, err := base.CombinedOutput(); err != nil {

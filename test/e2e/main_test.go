@@ -28,6 +28,10 @@ var suite struct {
 	skip       string // why no test can run; empty if they can
 }
 
+// kept returns the path of what is kept for the next run. Patterns of Go packages, such as ./..., leave out directories
+// that begin with a dot: an image may contain Go files.
+func kept(name string) string { return filepath.Join(suite.repository, "bin", ".e2e", name) }
+
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {

@@ -131,13 +131,13 @@ func contentOf(record *v1alpha1.WebhookDelivery) content {
 	return c
 }
 
-// olderBuild returns the older build. The program is kept for the next run.
+// olderBuild returns the older build.
 func olderBuild(t *testing.T) build {
 	t.Helper()
 	if suite.skip != "" {
 		t.Skip(suite.skip)
 	}
-	checkout := filepath.Join(suite.repository, "bin", "e2e", "older-"+olderCommit)
+	checkout := kept("older-" + olderCommit)
 	if _, err := os.Stat(filepath.Join(checkout, "bin", "release", "postern")); errors.Is(err, fs.ErrNotExist) {
 		buildOlder(t, checkout)
 	}

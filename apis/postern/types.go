@@ -236,7 +236,14 @@ type TargetResult struct {
 	Result      TargetResultType
 	Reason      string
 	Message     string
-	Time        metav1.Time
+	// Changes has at most 16 fields.
+	Changes []FieldChange
+	Time    metav1.Time
+}
+
+// FieldChange is a field of a target that was set. An empty value means that the field is absent.
+type FieldChange struct {
+	Field, Old, New string
 }
 
 // TargetResultType is the type of the outcome for one target.

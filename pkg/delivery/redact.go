@@ -69,13 +69,16 @@ var publicMessages = map[string]string{
 	target.ReasonAlreadyRequested:  "ref already set",
 	target.ReasonSuperseded:        "something newer was requested",
 	ReasonAlreadyDelivered:         "it was delivered before",
-	target.ReasonCommitNotAccepted: "the target does not accept the commit; the record says why",
+	target.ReasonCommitNotAccepted: "the target does not accept the commit; " + recordSaysWhy,
 	ReasonNothingRequested:         "nothing is requested",
 	ReasonTargetUnavailable:        "recorded, and retried until it is written",
 	ReasonPaced:                    "it waits for its turn, or did so for too long",
-	ReasonTargetRefused:            "it can't be written until its target is changed; the record says why",
-	ReasonNotWanted:                "nothing wants it; the record says why",
+	ReasonTargetRefused:            "it can't be written until its target is changed; " + recordSaysWhy,
+	ReasonNotWanted:                "nothing wants it; " + recordSaysWhy,
 }
+
+// recordSaysWhy ends the public messages that hide the cause; see Advise.
+const recordSaysWhy = "the record says why"
 
 func redactOutcome(status postern.WebhookDeliveryStatus) (reason, message string) {
 	if payload.IsIgnoredReason(status.Reason) { // the message is about the payload

@@ -63,6 +63,7 @@ func TestRedeliver_RequestsTheSame(t *testing.T) {
 	setOutcome(want, []postern.TargetResult{{
 		Kind: postern.TargetGatewaySync, Name: "plant", Ref: "v1.0.0", PreviousRef: "v1.0.0", Time: metav1.NewTime(now),
 		Result: postern.TargetWritten, Reason: target.ReasonRequested, Message: "it was written",
+		Changes: []postern.FieldChange{{Field: "ref", New: "v2.0.0"}},
 	}}, now)
 	if diff := cmp.Diff(want, recorded); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)

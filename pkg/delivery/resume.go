@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
 	"postern.dev/postern/apis/postern"
@@ -161,15 +162,15 @@ func isPending(r postern.TargetResult) bool { return r.Result == postern.TargetP
 
 // matchResults returns the result of each task, which is zero if there is none, and the results without a task.
 func matchResults(tasks []task, before []postern.TargetResult) (results, left []postern.TargetResult) {
-	type resultKey struct{ kind, name, ref, repository string }
-	places := map[resultKey][]int{}
+	type resultIdentity struct{ kind, name, ref, repository string }
+	places := map[resultIdentity][]int{}
 	for i, t := range tasks {
-		key := resultKey{string(t.key.Kind), t.key.Name, t.event.Ref, t.repository}
+		key := resultIdentity{string(t.key.Kind), t.key.Name, t.event.Ref, t.repository}
 		places[key] = append(places[key], i)
 	}
 	results = make([]postern.TargetResult, len(tasks))
 	for _, r := range before {
-		key := resultKey{string(r.Kind), r.Name, r.Ref, r.Repository}
+		key := resultIdentity{string(r.Kind), r.Name, r.Ref, r.Repository}
 		if len(places[key]) == 0 {
 			left = append(left, r)
 			continue
@@ -225,17 +226,25 @@ func (d *Deliverer) resultsSoFar(delivery *postern.WebhookDelivery) []postern.Ta
 
 // newResults returns the results in after that are not in before.
 func newResults(before, after []postern.TargetResult) []postern.TargetResult {
-	known := map[postern.TargetResult]bool{}
+	known := map[resultIdentity]bool{}
 	for _, r := range before {
-		known[comparableResult(r)] = true
+		known[identityOf(r)] = true
 	}
-	return slices.DeleteFunc(slices.Clone(after), func(r postern.TargetResult) bool {
-		return known[comparableResult(r)]
-	})
+	return slices.DeleteFunc(slices.Clone(after), func(r postern.TargetResult) bool { return known[identityOf(r)] })
 }
 
-// comparableResult returns a result that can be compared with ==, which compares the location of a time too.
-func comparableResult(r postern.TargetResult) postern.TargetResult {
-	r.Time = metav1.NewTime(time.Unix(0, r.Time.UnixNano()).UTC())
-	return r
+// resultIdentity is what distinguishes results. The changes follow from the rest.
+type resultIdentity struct {
+	key                                           postern.TargetKey
+	uid                                           types.UID
+	ref, repository, previousRef, reason, message string
+	result                                        postern.TargetResultType
+	time                                          int64
+}
+
+func identityOf(r postern.TargetResult) resultIdentity {
+	return resultIdentity{
+		key: postern.TargetKey{Kind: r.Kind, Name: r.Name}, uid: r.UID, ref: r.Ref, repository: r.Repository,
+		previousRef: r.PreviousRef, reason: r.Reason, message: r.Message, result: r.Result, time: r.Time.UnixNano(),
+	}
 }

@@ -62,6 +62,7 @@ func writtenResult(t task, outcome target.Result, now time.Time) postern.TargetR
 	result.UID = outcome.UID
 	result.PreviousRef = truncateText(outcome.Previous)
 	result.Reason, result.Message = outcome.Reason, truncateText(outcome.Message)
+	result.Changes = fieldChanges(outcome.Changes)
 	switch {
 	case outcome.Reason == target.ReasonSuperseded:
 		result.Result = postern.TargetSuperseded
@@ -73,6 +74,24 @@ func writtenResult(t task, outcome target.Result, now time.Time) postern.TargetR
 		result.Result = postern.TargetWritten
 	}
 	return result
+}
+
+// maxChanges and maxChangeBytes bound the changes of a result, and each of their values: owners of targets can make the
+// old ones of any length. A reference of an image is shorter.
+const (
+	maxChanges     = 16
+	maxChangeBytes = 512
+)
+
+// fieldChanges returns the changes that a result keeps.
+func fieldChanges(changes []target.Change) (kept []postern.FieldChange) {
+	for _, c := range changes[:min(len(changes), maxChanges)] {
+		kept = append(kept, postern.FieldChange{
+			Field: text.Truncate(c.Field, maxChangeBytes),
+			Old:   text.Truncate(c.Old, maxChangeBytes), New: text.Truncate(c.New, maxChangeBytes),
+		})
+	}
+	return kept
 }
 
 func skippedResult(t task, why refusal, now time.Time) postern.TargetResult {

@@ -53,6 +53,7 @@ func TestStatus_OfResults(t *testing.T) {
 				Conditions: []metav1.Condition{verified, condition("Applied", "True", "Requested", "it was written")},
 				Targets: result(postern.TargetResult{
 					PreviousRef: "v1.0.0", Result: "Written", Reason: "Requested", Message: "it was written",
+					Changes: []postern.FieldChange{{Field: "ref", New: "v2.0.0"}},
 				}),
 			},
 		},
@@ -196,6 +197,7 @@ func TestStatus_DryRun(t *testing.T) {
 	}
 	want := result(postern.TargetResult{
 		PreviousRef: "v1.0.0", Result: "Written", Reason: "Requested", Message: "it was written",
+		Changes: []postern.FieldChange{{Field: "ref", New: "v2.0.0"}},
 	})
 	if diff := cmp.Diff(want, delivered.Status.Targets); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)

@@ -36,6 +36,7 @@ func (h *handler) deliverToTarget(req *http.Request, r *delivery.Request) (code 
 	r.Delivery.Spec.Target = &postern.TargetReference{Kind: postern.TargetGatewaySync, Name: name}
 	delivered, err := h.Deliverer.Deliver(req.Context(), r)
 	delivered, err = delivery.Redact(r.User, delivered, err)
+	delivered, err = delivery.Advise(r.Delivery, delivered, err)
 	if err != nil {
 		return 0, nil, err
 	}

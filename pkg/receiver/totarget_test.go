@@ -33,6 +33,7 @@ func result(result postern.TargetResultType) postern.TargetResult {
 func TestToTarget_AnswersLikeStokerReceiver(t *testing.T) {
 	ping := newDelivery(postern.DeliveryIgnored, "Ping", "GitHub tests the webhook")
 	ping.Spec.Events = nil
+	const examined = "; kubectl postern doctor gatewaysync/plant -n demo examines it"
 	for name, tc := range map[string]struct {
 		delivered *postern.WebhookDelivery
 		err       error
@@ -63,24 +64,29 @@ func TestToTarget_AnswersLikeStokerReceiver(t *testing.T) {
 		"skipped": {
 			newDelivery(postern.DeliveryIgnored, "NotFollowed", "not wanted <here>", result(postern.TargetSkipped)),
 			nil,
-			jsonResult(202, `{"accepted":true,"ref":"2.0.0","message":"nothing wants it; the record says why"}`)},
+			jsonResult(202, `{"accepted":true,"ref":"2.0.0","message":"nothing wants it; the record says why`+
+				`: kubectl postern why github-x -n demo"}`)},
 
 		"no ref": {nil, apierrors.NewBadRequest("the body matches no known sender"),
 			jsonResult(400, `{"error":"the body matches no known sender"}`)},
 		"no credential": {nil, apierrors.NewUnauthorized("no credential was shown"),
-			jsonResult(401, `{"error":"no credential was shown"}`)},
-		"a policy":       {nil, status(403, "a policy says no", 0), jsonResult(403, `{"error":"a policy says no"}`)},
-		"no such target": {nil, status(404, "there is no plant", 0), jsonResult(404, `{"error":"there is no plant"}`)},
-		"invalid":        {nil, status(422, "a policy says no", 0), jsonResult(422, `{"error":"a policy says no"}`)},
+			jsonResult(401, `{"error":"no credential was shown`+
+				`; kubectl postern doctor KIND/NAME --source TYPE examines it"}`)},
+		"a policy": {nil, status(403, "a policy says no", 0), jsonResult(403, `{"error":"a policy says no"}`)},
+		"no such target": {nil, status(404, "there is no plant", 0),
+			jsonResult(404, `{"error":"there is no plant`+examined+`"}`)},
+		"invalid": {nil, status(422, "a policy says no", 0), jsonResult(422, `{"error":"a policy says no"}`)},
 		"target refused": {newDelivery(postern.DeliveryFailed, "TargetRefused", "no"),
-			status(500, "can't be written", 0), jsonResult(500, `{"error":"`+internalErrorMessage+`"}`)},
+			status(500, "can't be written", 0), jsonResult(500, `{"error":"`+internalErrorMessage+
+				`: kubectl postern why github-x -n demo"}`)},
 		"no storage": {nil, status(503, "later", 1),
 			httpResult{503, `{"error":"` + retryMessage + `"}`, "1", "application/json"}},
 		"too much": {nil, status(429, "later", 9),
 			httpResult{429, `{"error":"later"}`, "9", "application/json"}},
 		"a slow body": {nil, apierrors.NewTimeoutError("the body did not arrive", 5),
 			httpResult{504, `{"error":"` + retryMessage + `"}`, "5", "application/json"}},
-		"an error inside": {nil, errString("broken"), jsonResult(500, `{"error":"`+internalErrorMessage+`"}`)},
+		"an error inside": {nil, errString("broken"),
+			jsonResult(500, `{"error":"`+internalErrorMessage+examined+`"}`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &pipeline{delivered: tc.delivered, err: tc.err}

@@ -182,5 +182,6 @@ func TestPayload_UnknownFieldsAreAccepted(t *testing.T) {
 	checkApplied(t, d, "generic", v1alpha1.TargetResult{
 		Kind: v1alpha1.TargetGatewaySync, Name: "web", Ref: "v1", PreviousRef: "main",
 		Message: `stoker.io/requested-ref set to "v1"`,
+		Changes: []v1alpha1.FieldChange{{Field: "stoker.io/requested-ref", New: "v1"}},
 	})
 }

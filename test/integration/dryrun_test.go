@@ -20,6 +20,7 @@ func wouldSet(ref string) []v1alpha1.TargetResult {
 	return []v1alpha1.TargetResult{{
 		Kind: v1alpha1.TargetGatewaySync, Name: "web", Ref: ref, PreviousRef: "v1", Result: v1alpha1.TargetWritten,
 		Reason: "Requested", Message: `stoker.io/requested-ref "v1" → "` + ref + `"`,
+		Changes: []v1alpha1.FieldChange{{Field: "stoker.io/requested-ref", Old: "v1", New: ref}},
 	}}
 }
 

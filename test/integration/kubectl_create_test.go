@@ -70,6 +70,7 @@ func TestKubectlCreate_Ref(t *testing.T) {
 		Targets: []v1alpha1.TargetResult{{
 			Kind: v1alpha1.TargetGatewaySync, Name: "web", Ref: "v1.2.0", PreviousRef: "main",
 			Result: v1alpha1.TargetWritten, Reason: "Requested", Message: message,
+			Changes: []v1alpha1.FieldChange{{Field: "stoker.io/requested-ref", New: "v1.2.0"}},
 		}},
 		Sender: &v1alpha1.Sender{Name: "admin", Method: "User"},
 	}

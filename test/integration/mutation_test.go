@@ -72,6 +72,7 @@ func TestAdmission_MutationAtEveryEndpoint(t *testing.T) {
 			Kind: v1alpha1.TargetGatewaySync, Name: target, Ref: test.ref, PreviousRef: "main",
 			Result: v1alpha1.TargetWritten,
 			Reason: "Requested", Message: fmt.Sprintf("stoker.io/requested-ref set to %q", test.ref),
+			Changes: []v1alpha1.FieldChange{{Field: "stoker.io/requested-ref", New: test.ref}},
 		}}
 		if diff := cmp.Diff(wantTargets, got.Status.Targets, ignoreTimes); diff != "" {
 			t.Errorf("%s: status.targets (-want +got):\n%s", target, diff)

@@ -107,11 +107,24 @@ func TestSenders_RefToGatewaySync(t *testing.T) {
 			}
 			checkApplied(t, d, test.by, v1alpha1.TargetResult{
 				Kind: v1alpha1.TargetGatewaySync, Name: name, Ref: test.ref, PreviousRef: "main",
-				Message: d.Status.Message,
+				Message: d.Status.Message, Changes: changesTo(test.ref, d),
 			})
 			w.checkRequested(name, test.ref, test.by)
 		})
 	}
+}
+
+// changesTo returns the changes that a request of a ref makes to a GatewaySync: the ref, and the commit if the payload
+// has one.
+func changesTo(ref string, d *v1alpha1.WebhookDelivery) []v1alpha1.FieldChange {
+	changes := []v1alpha1.FieldChange{{Field: "stoker.io/requested-ref", New: ref}}
+	for _, event := range d.Spec.Events {
+		if event.Ref == ref && event.Revision != "" {
+			field := v1alpha1.FieldChange{Field: "postern.dev/requested-revision", New: event.Revision}
+			return append(changes, field)
+		}
+	}
+	return changes
 }
 
 func TestSenders_RefToApplication(t *testing.T) {

@@ -295,8 +295,26 @@ type TargetResult struct {
 	// Fields that were set, with their old and new values, or why nothing was set.
 	// +optional
 	Message string `json:"message,omitempty"`
+	// Fields that were set, for programs. At most 16. They stay if another client changes the target later.
+	// +optional
+	// +listType=atomic
+	Changes []FieldChange `json:"changes,omitempty"`
 	// Time of the result.
 	Time metav1.Time `json:"time"`
+}
+
+// FieldChange is a field of a target that was set.
+type FieldChange struct {
+	// Name of the field: a path such as spec.source.targetRevision, or the key of an annotation. Of a list, only the
+	// changed entry is given.
+	Field string `json:"field"`
+	// Value before; absent if the field, or the entry, was absent. A value of more than 512 bytes is cut off, with an
+	// ellipsis at its end.
+	// +optional
+	Old string `json:"old,omitempty"`
+	// Value that was set; absent if the field was removed. It is cut off like the old one.
+	// +optional
+	New string `json:"new,omitempty"`
 }
 
 // TargetResultType is the type of the outcome for one target.

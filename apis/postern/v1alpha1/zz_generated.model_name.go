@@ -24,6 +24,11 @@ func (in DeliveryProgress) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in FieldChange) OpenAPIModelName() string {
+	return "dev.postern.v1alpha1.FieldChange"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in GatewaySync) OpenAPIModelName() string {
 	return "dev.postern.v1alpha1.GatewaySync"
 }

@@ -78,6 +78,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.Application{}.OpenAPIModelName():           schema_postern_apis_postern_v1alpha1_Application(ref),
 		v1alpha1.DeliveryEvent{}.OpenAPIModelName():         schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref),
 		v1alpha1.DeliveryProgress{}.OpenAPIModelName():      schema_postern_apis_postern_v1alpha1_DeliveryProgress(ref),
+		v1alpha1.FieldChange{}.OpenAPIModelName():           schema_postern_apis_postern_v1alpha1_FieldChange(ref),
 		v1alpha1.GatewaySync{}.OpenAPIModelName():           schema_postern_apis_postern_v1alpha1_GatewaySync(ref),
 		v1alpha1.IgnoredPart{}.OpenAPIModelName():           schema_postern_apis_postern_v1alpha1_IgnoredPart(ref),
 		v1alpha1.ImageReference{}.OpenAPIModelName():        schema_postern_apis_postern_v1alpha1_ImageReference(ref),
@@ -3009,6 +3010,42 @@ func schema_postern_apis_postern_v1alpha1_DeliveryProgress(ref common.ReferenceC
 	}
 }
 
+func schema_postern_apis_postern_v1alpha1_FieldChange(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "FieldChange is a field of a target that was set.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"field": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Name of the field: a path such as spec.source.targetRevision, or the key of an annotation. Of a list, only the changed entry is given.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"old": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Value before; absent if the field, or the entry, was absent. A value of more than 512 bytes is cut off, with an ellipsis at its end.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"new": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Value that was set; absent if the field was removed. It is cut off like the old one.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"field"},
+			},
+		},
+	}
+}
+
 func schema_postern_apis_postern_v1alpha1_GatewaySync(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -3341,6 +3378,24 @@ func schema_postern_apis_postern_v1alpha1_TargetResult(ref common.ReferenceCallb
 							Format:      "",
 						},
 					},
+					"changes": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Fields that were set, for programs. At most 16. They stay if another client changes the target later.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.FieldChange{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
 					"time": {
 						SchemaProps: spec.SchemaProps{
 							Description: "Time of the result.",
@@ -3352,7 +3407,7 @@ func schema_postern_apis_postern_v1alpha1_TargetResult(ref common.ReferenceCallb
 			},
 		},
 		Dependencies: []string{
-			v1.Time{}.OpenAPIModelName()},
+			v1.Time{}.OpenAPIModelName(), v1alpha1.FieldChange{}.OpenAPIModelName()},
 	}
 }
 

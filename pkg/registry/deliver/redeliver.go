@@ -104,5 +104,6 @@ func (r *RedeliverREST) redeliver(ctx context.Context, namespace, name string) (
 	if err := r.authorize(ctx, original, sender); err != nil {
 		return nil, err
 	}
-	return r.redeliverer.Redeliver(ctx, original, sender, dryRun)
+	delivered, err := r.redeliverer.Redeliver(ctx, original, sender, dryRun)
+	return delivery.Advise(original, delivered, err)
 }

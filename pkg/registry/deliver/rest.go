@@ -185,7 +185,8 @@ func (r *REST) deliver(
 		User:        sender,
 		DryRun:      dryRun,
 	})
-	return delivery.Redact(sender, delivered, err)
+	delivered, err = delivery.Redact(sender, delivered, err)
+	return delivery.Advise(d, delivered, err)
 }
 
 // ParentREST is the storage of a resource without verbs. It exists because the framework installs no subresource

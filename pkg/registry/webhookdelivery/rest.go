@@ -14,6 +14,7 @@ import (
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/util/dryrun"
+	"k8s.io/apiserver/pkg/warning"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/delivery"
@@ -62,11 +63,15 @@ func (r *REST) Create(
 			return nil, err
 		}
 	}
-	recorded, err := r.executor.Execute(ctx, obj.(*postern.WebhookDelivery), dryrun.IsDryRun(options.DryRun))
+	isDryRun := dryrun.IsDryRun(options.DryRun)
+	recorded, err := r.executor.Execute(ctx, obj.(*postern.WebhookDelivery), isDryRun)
 	sender, _ := genericapirequest.UserFrom(ctx)
 	answer, err := delivery.Redact(sender, recorded, err)
 	if err != nil && answer == nil {
 		return nil, err
+	}
+	if text := delivery.Warning(answer); text != "" && !isDryRun {
+		warning.AddWarning(ctx, "", text)
 	}
 	// The object exists, and its status has the error. An error response would make clients create the object again,
 	// which fails under the same name.

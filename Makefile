@@ -19,8 +19,9 @@ STAMP = -X postern.dev/postern/pkg/version.version=$(VERSION) -X postern.dev/pos
 # How clients introduce themselves that the framework makes; ours say it without.
 STAMP += -X k8s.io/client-go/pkg/version.gitVersion=$(VERSION) -X k8s.io/client-go/pkg/version.gitCommit=$(REVISION)
 
-# Where "make release" puts the program.
-RELEASE ?= bin/release/postern
+# The program that "make release" builds, postern or kubectl-postern, and where it puts it.
+PROGRAM ?= postern
+RELEASE ?= bin/release/$(PROGRAM)
 
 # The version of Kubernetes to test with, such as K8S_VERSION=1.31.14. By default it is that in hack/tools/go.mod, in
 # bin/k8s; others are in bin/k8s-<version>.
@@ -31,6 +32,9 @@ OLDEST_K8S_VERSION := 1.31.14
 
 # How long "make fuzz" runs each fuzz test.
 FUZZTIME ?= 30s
+# Flags of the demo, and V=1 for its -v.
+DEMOFLAGS ?=
+V ?=
 # Flags for the benchmark: BENCHFLAGS='-only latency'; BENCHFLAGS=-help lists them.
 BENCHFLAGS ?=
 # More flags for go test: TESTFLAGS='-run TestName -v'.
@@ -41,17 +45,20 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build bin/postern (some minutes the first time, then seconds)
-	@echo 'Building bin/postern (some minutes on two cores the first time, seconds afterwards)...'
-	@go build -ldflags '$(STAMP)' -o bin/postern ./cmd/postern
+build: kubectl-postern ## Build bin/postern and bin/kubectl-postern (some minutes the first time, then seconds)
+	@hack/build.sh bin/postern -ldflags '$(STAMP)' -o bin/postern ./cmd/postern
+
+.PHONY: kubectl-postern
+kubectl-postern: ## Build bin/kubectl-postern, the plugin of kubectl
+	@hack/build.sh bin/kubectl-postern -ldflags '$(STAMP)' -o bin/kubectl-postern ./cmd/kubectl-postern
 
 # Every build of a commit with one version of Go has the same bytes: it contains no paths (-trimpath), no information
 # from git (-buildvcs=false), and no build id, which is a hash of the flags among other things. GOOS and GOARCH select
 # the platform.
 .PHONY: release
-release: ## Build the program as it is shipped, reproducibly: bin/release/postern
+release: ## Build a program as it is shipped, reproducibly: bin/release/$(PROGRAM)
 	GOFLAGS= GOEXPERIMENT= GOAMD64=v1 GOARM64=v8.0 GOPPC64=power8 \
-		go build -trimpath -buildvcs=false -ldflags '-s -w -buildid= $(STAMP)' -o $(RELEASE) ./cmd/postern
+		go build -trimpath -buildvcs=false -ldflags '-s -w -buildid= $(STAMP)' -o $(RELEASE) ./cmd/$(PROGRAM)
 
 # The program that builds it may be any that understands a Dockerfile: IMAGE_BUILDER='podman build'.
 IMAGE ?= ghcr.io/postern-dev/postern
@@ -64,11 +71,12 @@ image: ## Build the image
 # Signs with the private key COSIGN_KEY of cosign, and without it with the identity of a workflow of GitHub.
 REGISTRY ?=
 PLATFORMS ?= linux/amd64 linux/arm64 linux/ppc64le linux/s390x
+PLUGIN_PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 .PHONY: release-all
 release-all: helm ## Build all of a release into bin/release/VERSION, push it to REGISTRY, and sign it
 	@hack/senders.sh cosign
 	@go run -C hack/release . -checkout='$(CURDIR)' -version='$(VERSION)' -revision='$(REVISION)' -date='$(DATE)' \
-		-registry='$(REGISTRY)' -platforms='$(PLATFORMS)'
+		-registry='$(REGISTRY)' -platforms='$(PLATFORMS)' -plugin-platforms='$(PLUGIN_PLATFORMS)'
 
 .PHONY: verify-reproducible
 verify-reproducible: ## Build the program twice, far apart, and compare (takes as long as compiling everything)
@@ -104,7 +112,7 @@ vendors: ## Fetch examples of webhooks into bin/vendors, with Go and npm
 
 .PHONY: local
 local: build control-plane
-	@go build -o bin/local ./hack/local
+	@hack/build.sh bin/local -o bin/local ./hack/local
 
 .PHONY: up
 up: local ## Start a control plane with Postern and sample objects, and leave it running
@@ -116,8 +124,8 @@ down: ## Stop what "make up" started and remove its state (KEEP=1: leave it for 
 	@bin/local down $(if $(KEEP),-keep)
 
 .PHONY: demo
-demo: local ## Play the main jobs against a real control plane, show them, and leave nothing running
-	@bin/local demo
+demo: local ## Play the main jobs against a real control plane, and leave nothing running (V=1: show each request)
+	@bin/local demo $(if $(V),-v) $(DEMOFLAGS)
 
 # Packages whose tests need neither a control plane nor helm.
 UNIT := ./apis/... ./cmd/... ./pkg/... ./hack/apireference ./test/artifacts ./test/bench \
@@ -160,6 +168,18 @@ test-install: build control-plane helm ## Run the integration tests with each ov
 test-real: build control-plane controller-manager helm argocd senders vendors ## Test with programs that others wrote
 	POSTERN_REAL=1 POSTERN_VENDORS=$(CURDIR)/bin/vendors go test -count=1 -timeout=1h -v $(TESTFLAGS) ./test/real/
 
+.PHONY: axe
+axe:
+	@hack/axe.sh
+
+.PHONY: test-ui
+test-ui: build control-plane axe ## Test the page of "kubectl postern ui" in a browser (3 minutes)
+	go test -C test/ui -count=1 -timeout=20m -v $(TESTFLAGS) .
+
+.PHONY: screenshots
+screenshots: build control-plane ## Write the screenshots in docs/images, of a cluster with many deliveries
+	POSTERN_SCREENSHOTS=documented go test -C test/ui -count=1 -timeout=20m -run=TestScreenshots $(TESTFLAGS) .
+
 .PHONY: test-vendors
 test-vendors: build control-plane vendors ## Decode and deliver the examples of webhooks
 	POSTERN_VENDORS=$(CURDIR)/bin/vendors go test -count=1 $(TESTFLAGS) ./test/vendors/
@@ -168,6 +188,7 @@ test-vendors: build control-plane vendors ## Decode and deliver the examples of 
 .PHONY: test-release
 test-release: control-plane controller-manager node helm ## Release to a registry on this machine, verify and install it
 	@hack/senders.sh registry crane cosign
+	@hack/krew.sh
 	POSTERN_RELEASE=1 go test -count=1 -timeout=2h -v $(TESTFLAGS) ./test/release/
 
 .PHONY: network

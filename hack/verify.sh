@@ -60,11 +60,13 @@ check_shell() {
 
 check_terraform() { go test -C hack/terraform -count=1 ./...; }
 
+check_ui() { go vet -C test/ui ./...; }
+
 check_release() { go vet -C hack/release ./... && go test -C hack/release -count=1 ./...; }
 
 check_modules() {
     local module failed=0
-    for module in . hack/{tools,lint,promtool,helm,release,terraform,vale}; do
+    for module in . hack/{tools,lint,promtool,helm,krew,release,terraform,vale} test/ui; do
         go mod -C "$module" tidy -diff || { echo "run \"go mod tidy\" in $module"; failed=1; }
     done
     # It has no packages, so tidy would remove all that it requires.
@@ -96,6 +98,7 @@ check shell 'shell scripts'
 check prose 'prose (Vale is built from its Go modules: 3 minutes the first time)'
 check terraform 'the Terraform module'
 check release 'the program that makes releases'
+check ui 'the tests in a browser'
 check modules 'modules are tidy'
 check alerts 'alerts (promtool is built from its Go modules: 3 minutes the first time)'
 check generated 'generated files are current'

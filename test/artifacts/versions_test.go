@@ -37,7 +37,8 @@ func TestVersion_OfDocumentationIsTheCharts(t *testing.T) {
 		t.Fatalf("the chart has the versions %q", charts)
 	}
 	for _, page := range []string{
-		"README.md", "charts/postern/README.md", "docs/install.md", "docs/install/helm.md", "docs/releases.md",
+		"README.md", "charts/postern/README.md", "docs/install.md", "docs/install/helm.md", "docs/kubectl.md",
+		"docs/releases.md",
 	} {
 		named := releaseVersions.FindAllSubmatch(read(t, "../../"+page), -1)
 		if len(named) == 0 {

@@ -62,15 +62,20 @@ func (a *Authority) PEM() (certPEM, keyPEM []byte, err error) {
 	return encode(a.cert, a.key)
 }
 
-// Issue signs a certificate for a new key, valid as long as the CA, and returns both as PEM.
+// Issue signs a certificate for a new key, and returns both as PEM. It is valid from now on as long as the CA, unless
+// the template has other times.
 func (a *Authority) Issue(template *x509.Certificate) (certPEM, keyPEM []byte, err error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
 		return nil, nil, err
 	}
 	template.SerialNumber = serial
-	template.NotBefore = time.Now().Add(-time.Minute)
-	template.NotAfter = a.cert.NotAfter
+	if template.NotBefore.IsZero() {
+		template.NotBefore = time.Now().Add(-time.Minute)
+	}
+	if template.NotAfter.IsZero() {
+		template.NotAfter = a.cert.NotAfter
+	}
 	key, err := newKey()
 	if err != nil {
 		return nil, nil, err

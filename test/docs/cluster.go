@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"postern.dev/postern/test/controlplane"
@@ -19,6 +20,7 @@ import (
 var samples = []string{
 	"artifacts/examples/gatewaysync.yaml",
 	"artifacts/examples/application.yaml",
+	"hack/local/samples/applications-of-images.yaml",
 	"test/docs/testdata/image-updater.yaml",
 }
 
@@ -149,7 +151,8 @@ func (c *cluster) runner(dir string) (runner, error) {
 			return runner{}, err
 		}
 	}
-	path := c.shims.dir + ":" + filepath.Join(c.root, "bin", "tools") + ":" + os.Getenv("PATH")
+	programs := []string{c.shims.dir, filepath.Join(c.root, "bin"), filepath.Join(c.root, "bin", "tools")}
+	path := strings.Join(append(programs, os.Getenv("PATH")), ":")
 	return runner{dir: dir, env: []string{"PATH=" + path, "HOME=" + dir, "KUBECONFIG=" + c.AdminKubeconfig()}}, nil
 }
 

@@ -20,6 +20,9 @@ import (
 var helpTexts = map[string][][]string{
 	"curl":        {{"--help", "all"}},
 	"bin/postern": {{"--help"}},
+	"bin/kubectl-postern": {{"url", "--help"}, {"grant", "--help"}, {"secret", "set", "--help"},
+		{"secret", "rotate", "--help"}, {"send", "--help"}, {"doctor", "--help"}, {"deliveries", "--help"},
+		{"why", "--help"}, {"diff", "--help"}, {"redeliver", "--help"}, {"explain-image", "--help"}, {"ui", "--help"}},
 	filepath.Join(controlplane.ProgramsDir(), "kube-apiserver"): {{"--help"}},
 	filepath.Join(controlplane.ProgramsDir(), "kubectl"): {{"options"}, {"create", "--help"},
 		{"create", "token", "--help"}, {"get", "--help"}, {"apply", "--help"}},

@@ -36,7 +36,7 @@ const shimScript = `#!/bin/bash
 call() { %[2]s --silent --show-error --fail-with-body --unix-socket %[3]s "http://test/$1" >&2 || exit 125; }
 case "%[1]s $*" in
 "kubectl rollout status"*) call roll-out ;;
-curl*|*webhook*|*whd*|*--raw*|*create*-f*) call settle ;;
+curl*|*webhook*|*whd*|*--raw*|*create*-f*|"kubectl postern"*) call settle ;;
 esac
 exec %[4]s "$@"
 `

@@ -79,6 +79,24 @@ func Start(ctx context.Context, o controlplane.Options) (_ *Cluster, err error) 
 	return c, err
 }
 
+// StartWithPostern starts a control plane with Postern.
+func StartWithPostern(ctx context.Context) (_ *Cluster, _ *controlplane.Postern, err error) {
+	c, err := Start(ctx, controlplane.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Stop(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err := c.Install(ctx); err != nil {
+		return nil, nil, err
+	}
+	postern, err := c.StartPostern(ctx, controlplane.PosternOptions{})
+	return c, postern, err
+}
+
 // New is Start for the duration of a test.
 func New(t *testing.T, o controlplane.Options) *Cluster {
 	t.Helper()

@@ -39,8 +39,9 @@ type release struct {
 	revision string
 	date     time.Time
 	// registry is a host and a path, below which image and chart are.
-	registry  string
-	platforms []v1.Platform
+	registry string
+	// platforms are those of program and image, pluginPlatforms those of the plugin of kubectl.
+	platforms, pluginPlatforms []v1.Platform
 	// checkout is the root of the repository. The files of the release are written into dir.
 	checkout, dir string
 }
@@ -83,13 +84,14 @@ var versions = regexp.MustCompile(`^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[
 
 func parseFlags() (*release, error) {
 	var r release
-	var date, platforms string
+	var date, platforms, pluginPlatforms string
 	flag.StringVar(&r.checkout, "checkout", "", "root of the repository")
 	flag.StringVar(&r.version, "version", "", "version, such as v1.2.3")
 	flag.StringVar(&r.revision, "revision", "", "commit")
 	flag.StringVar(&date, "date", "", "time of the commit, in RFC 3339")
 	flag.StringVar(&r.registry, "registry", "", "where to push, such as ghcr.io/postern-dev or 127.0.0.1:5000/postern")
 	flag.StringVar(&platforms, "platforms", "", "platforms, separated by spaces")
+	flag.StringVar(&pluginPlatforms, "plugin-platforms", "", "platforms of the plugin of kubectl")
 	flag.Parse()
 
 	var errs []error
@@ -103,19 +105,26 @@ func parseFlags() (*release, error) {
 	if r.date, err = time.Parse(time.RFC3339, date); err != nil {
 		errs = append(errs, fmt.Errorf("DATE is no time: %w", err))
 	}
-	for field := range strings.FieldsSeq(platforms) {
-		platform, err := v1.ParsePlatform(field)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("PLATFORMS: %w", err))
-			continue
-		}
-		r.platforms = append(r.platforms, *platform)
-	}
+	r.platforms, err = parsePlatforms(platforms)
+	errs = append(errs, err)
+	r.pluginPlatforms, err = parsePlatforms(pluginPlatforms)
+	errs = append(errs, err)
 	if len(r.platforms) == 0 {
 		errs = append(errs, errors.New("PLATFORMS is empty"))
 	}
 	r.dir = filepath.Join(r.checkout, "bin/release", r.version)
 	return &r, errors.Join(errs...)
+}
+
+func parsePlatforms(list string) (platforms []v1.Platform, err error) {
+	for field := range strings.FieldsSeq(list) {
+		platform, err := v1.ParsePlatform(field)
+		if err != nil {
+			return nil, fmt.Errorf("PLATFORMS: %w", err)
+		}
+		platforms = append(platforms, *platform)
+	}
+	return platforms, nil
 }
 
 // build writes the files of the release. It needs no registry.
@@ -127,6 +136,9 @@ func (r *release) build(ctx context.Context, scratch string) (*image, error) {
 		return nil, err
 	}
 	if err := r.buildPrograms(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.buildPlugin(ctx, scratch); err != nil {
 		return nil, err
 	}
 	image, err := r.newImage()

@@ -25,12 +25,8 @@ const noAssertion = "NOASSERTION"
 // sbom returns the path of the SBOM of a platform's program and image.
 func (r *release) sbom(platform v1.Platform) string { return r.program(platform) + ".spdx.json" }
 
-// writeSBOM writes the SBOM of a platform's program and image. The Go linker has recorded which modules it linked.
+// writeSBOM writes the SBOM of a platform's program and image.
 func (r *release) writeSBOM(image *image, platform v1.Platform) error {
-	build, err := buildinfo.ReadFile(r.program(platform))
-	if err != nil {
-		return err
-	}
 	sum, err := sha256File(r.program(platform))
 	if err != nil {
 		return err
@@ -49,15 +45,41 @@ func (r *release) writeSBOM(image *image, platform v1.Platform) error {
 		PackageChecksums:      []common.Checksum{{Algorithm: common.SHA256, Value: digest.Hex}},
 	}, fmt.Sprintf("pkg:oci/postern@%s?repository_url=%s&arch=%s&tag=%s", url.QueryEscape(digest.String()),
 		url.QueryEscape(image.tag.Context().Name()), platform.Architecture, r.version))
-	d.add("DOCUMENT", common.TypeRelationshipDescribe, &spdx.Package{
-		PackageSPDXIdentifier: "Program", PackageName: build.Main.Path, PackageVersion: r.version,
-		PackageFileName: name, PackageLicenseDeclared: "Apache-2.0", PrimaryPackagePurpose: "APPLICATION",
-		PackageChecksums: []common.Checksum{{Algorithm: common.SHA256, Value: sum}},
-	}, golang(build.Main.Path, r.version))
 	d.relate("Image", common.TypeRelationshipContains, "Program")
 	d.add("Image", common.TypeRelationshipContains, &spdx.Package{
 		PackageSPDXIdentifier: "Authorities", PackageName: authoritiesModule, PackageVersion: authorities,
 	}, golang(authoritiesModule, authorities))
+	if err := d.addProgram(r.program(platform), name, r.version, sum); err != nil {
+		return err
+	}
+	return d.write(r.sbom(platform))
+}
+
+// writePluginSBOM writes the SBOM of a platform's plugin of kubectl.
+func (r *release) writePluginSBOM(program string, platform v1.Platform) error {
+	sum, err := sha256File(program)
+	if err != nil {
+		return err
+	}
+	name := r.pluginProgram(platform)
+	d := newDocument(name, "https://postern.dev/spdx/"+name+"-"+r.version+"-"+sum, r.date)
+	if err := d.addProgram(program, executable(platform), r.version, sum); err != nil {
+		return err
+	}
+	return d.write(filepath.Join(r.dir, name+".spdx.json"))
+}
+
+// addProgram adds a program, and the modules that the Go linker has recorded in it.
+func (d *document) addProgram(path, name, version, sum string) error {
+	build, err := buildinfo.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	d.add("DOCUMENT", common.TypeRelationshipDescribe, &spdx.Package{
+		PackageSPDXIdentifier: "Program", PackageName: build.Main.Path, PackageVersion: version,
+		PackageFileName: name, PackageLicenseDeclared: "Apache-2.0", PrimaryPackagePurpose: "APPLICATION",
+		PackageChecksums: []common.Checksum{{Algorithm: common.SHA256, Value: sum}},
+	}, golang(build.Main.Path, version))
 	goVersion := strings.TrimPrefix(build.GoVersion, "go")
 	d.add("Program", common.TypeRelationshipDependsOn, &spdx.Package{
 		PackageSPDXIdentifier: "Go", PackageName: "stdlib", PackageVersion: goVersion,
@@ -72,7 +94,7 @@ func (r *release) writeSBOM(image *image, platform v1.Platform) error {
 			PackageSourceInfo: "go.sum: " + module.Sum, // of all its files: no checksum that SPDX knows
 		}, golang(module.Path, module.Version))
 	}
-	return d.write(r.sbom(platform))
+	return nil
 }
 
 // authoritiesVersion returns the version of the certificates in the image, which are linked into this program.

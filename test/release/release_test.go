@@ -44,6 +44,7 @@ func TestRelease(t *testing.T) {
 	t.Run("manifests", r.testManifests)
 	t.Run("chart", r.testChart)
 	t.Run("installed in a node", r.testInstall)
+	t.Run("plugin", r.testPlugin)
 	t.Run("again", r.testReproducible)
 }
 
@@ -70,7 +71,8 @@ func newReleased(t *testing.T) *released {
 func (r *released) make(t *testing.T) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "make", "--no-print-directory", "release-all", "VERSION="+version,
-		"REGISTRY="+r.registry, "PLATFORMS="+strings.Join(platforms, " "))
+		"REGISTRY="+r.registry, "PLATFORMS="+strings.Join(platforms, " "),
+		"PLUGIN_PLATFORMS="+strings.Join(pluginPlatforms, " "))
 	command.Dir = checkout
 	command.Env = append(os.Environ(), "COSIGN_KEY="+r.keys+"/cosign.key", "COSIGN_PASSWORD=",
 		"GITHUB_REPOSITORY=", "GITHUB_WORKFLOW_REF=") // as on a developer's machine

@@ -42,9 +42,7 @@ func refused(t *testing.T, want, dir, program string, args ...string) {
 func try(t *testing.T, dir, program string, args ...string) (output, message string, err error) {
 	t.Helper()
 	if strings.Contains(program, "/") {
-		if program, err = filepath.Abs(filepath.Join(checkout, program)); err != nil {
-			t.Fatal(err)
-		}
+		program = absolute(t, program)
 	}
 	command := exec.CommandContext(t.Context(), program, args...)
 	command.Dir = dir
@@ -53,6 +51,16 @@ func try(t *testing.T, dir, program string, args ...string) (output, message str
 	command.Stderr = &stderr
 	stdout, err := command.Output()
 	return string(stdout), stderr.String(), err
+}
+
+// absolute returns the absolute path of a file of the checkout.
+func absolute(t *testing.T, name string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join(checkout, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func readFile(t *testing.T, path string) []byte {

@@ -98,21 +98,25 @@ kubernetes_ldflags() { # version
     done
 }
 
+# The programs to build, and how many have been looked at.
+steps=0 step=0
+
 build() { # program, version, package, about how long the first build takes
+    step=$((step + 1))
+    local what="[$step/$steps] $1 $2"
     if [ "$(installed "$1")" = "$2" ]; then
-        echo "$1 $2: already there"
+        echo "$what: already there"
         return
     fi
-    echo "$1 $2: building ($4 on two cores the first time, seconds afterwards)..."
-    local start=$SECONDS ldflags='-s -w'
+    echo "$what: building ($4 on two cores the first time, seconds afterwards)..."
+    local ldflags='-s -w'
     [ "$1" = etcd ] || ldflags=$(kubernetes_ldflags "$2")
     rm -f "$bin/$1" # it may be a link into KUBEBUILDER_ASSETS
-    local modules=(-C "$repo/hack/tools")
+    local modules=(-C="$repo/hack/tools")
     if [ -n "${K8S_VERSION:-}" ] && [ "$1" != etcd ]; then
-        modules=(-C "$source" -modfile="$bin/go.mod" -mod=mod)
+        modules=(-C="$source" -modfile="$bin/go.mod" -mod=mod)
     fi
-    GOWORK=off CGO_ENABLED=0 go build "${modules[@]}" -ldflags "$ldflags" -o "$bin/$1" "$3"
-    echo "$1 $2: built in $((SECONDS - start)) s"
+    GOWORK=off CGO_ENABLED=0 "$repo/hack/build.sh" "$what" "${modules[@]}" -ldflags "$ldflags" -o "$bin/$1" "$3"
 }
 
 if [ -n "${K8S_VERSION:-}" ]; then
@@ -123,6 +127,7 @@ else
     kubernetes=$(version_of k8s.io/kubernetes)
 fi
 if [ $# -gt 0 ]; then
+    steps=$#
     for program in "$@"; do
         build "$program" "$kubernetes" "k8s.io/kubernetes/cmd/$program" '1 to 5 minutes'
     done
@@ -132,6 +137,7 @@ if [ -z "${K8S_VERSION:-}" ] && [ -n "${KUBEBUILDER_ASSETS:-}" ] && ! [ "$KUBEBU
     link_assets && exit
     echo "KUBEBUILDER_ASSETS=$KUBEBUILDER_ASSETS does not hold ${programs[*]}; building them instead"
 fi
+steps=${#programs[@]}
 build etcd "$(version_of go.etcd.io/etcd/server/v3)" go.etcd.io/etcd/server/v3 '40 seconds'
 build kubectl "$kubernetes" k8s.io/kubernetes/cmd/kubectl '1 minute'
 build kube-apiserver "$kubernetes" k8s.io/kubernetes/cmd/kube-apiserver '6 to 10 minutes'

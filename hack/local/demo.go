@@ -4,11 +4,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
+	"io"
+	"text/tabwriter"
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -32,46 +34,96 @@ type demoRun struct {
 	script
 }
 
-// demo runs the main jobs in a temporary cluster. It returns the first error or unexpected result.
-func demo(ctx context.Context) (err error) {
+// job is one thing that the demo shows.
+type job struct {
+	title string
+	// result is what run has checked, for the summary.
+	result string
+	run    func(context.Context) error
+}
+
+// jobs are what the demo shows, in order.
+func (p *demoRun) jobs() []job {
+	return []job{
+		{
+			"A CI job delivers with the token of its ServiceAccount", "202, GatewaySync plant is asked for v1.1.0",
+			p.ciJobDelivers,
+		},
+		{"The same CI job tries another object", "403 by RBAC, Postern does not see it", p.ciJobMayNotDeliverElsewhere},
+		{"GitHub publishes a release", "202, Application shop is at v2.0.0", p.gitHubPublishesARelease},
+		{"GitHub sends the same release again", "202, AlreadyDelivered: nothing is written", p.gitHubRepeatsTheRelease},
+		{
+			"A forged request claims to be from GitHub", "401, Application shop stays at v2.0.0",
+			p.forgedReleaseIsRefused,
+		},
+		{"An image is pushed to Docker Hub", "202, Application cart runs example/cart:1.4.0", p.dockerHubPushes},
+		{"An image is pushed to Harbor", "202, Application till runs team/till:2.1.0", p.harborPushes},
+		{"A user delivers with kubectl", "Applied, plant is asked for v1.2.0", p.kubectlDelivers},
+		{"A user rolls back with kubectl", "Applied, plant is asked for v1.1.0 again", p.kubectlDeliversAgain},
+	}
+}
+
+// demo runs the main jobs in a temporary cluster. It returns the first error or unexpected result. Each request and its
+// effect are shown if it is verbose, and those of a job that fails.
+func demo(ctx context.Context, out io.Writer, verbose bool) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
 	started := time.Now()
 
-	fmt.Println("Starting etcd, a kube-apiserver and Postern, in a temporary directory (about 10 seconds)...")
-	cluster, err := controlplane.Start(ctx, controlplane.Options{})
+	p := &demoRun{secret: rand.Text(), registrySecret: rand.Text(), script: script{out: out}}
+	var transcript bytes.Buffer
+	if !verbose {
+		p.out = &transcript
+	}
+	const preparations = 3
+	jobs := p.jobs()
+	s := newSteps(out, preparations+len(jobs), verbose)
+	err = s.run("Start etcd and a kube-apiserver, in a temporary directory", func() (err error) {
+		p.cluster, err = controlplane.Start(ctx, controlplane.Options{})
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, cluster.Stop(context.WithoutCancel(ctx))) }()
-	p := &demoRun{cluster: cluster, secret: rand.Text(), registrySecret: rand.Text(), script: script{out: os.Stdout}}
-	if err := p.setUp(ctx); err != nil {
+	defer func() { err = errors.Join(err, p.cluster.Stop(context.WithoutCancel(ctx))) }()
+	err = s.run("Install Postern, and create targets and senders", func() error { return p.setUp(ctx) })
+	if err != nil {
 		return fmt.Errorf("could not set up the demo: %w", err)
 	}
-	postern, err := cluster.StartPostern(ctx, controlplane.PosternOptions{})
+	var postern *controlplane.Postern
+	err = s.run("Start Postern", func() (err error) {
+		postern, err = p.cluster.StartPostern(ctx, controlplane.PosternOptions{})
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, postern.Stop(context.WithoutCancel(ctx))) }()
 
-	jobs := []func(context.Context) error{
-		p.ciJobDelivers,
-		p.ciJobMayNotDeliverElsewhere,
-		p.gitHubPublishesARelease,
-		p.gitHubRepeatsTheRelease,
-		p.forgedReleaseIsRefused,
-		p.dockerHubPushes,
-		p.harborPushes,
-		p.kubectlDelivers,
-		p.kubectlDeliversAgain,
-	}
 	for _, job := range jobs {
-		if err := job(ctx); err != nil {
-			return fmt.Errorf("%w\n\n%s", err, postern.LogTail())
+		transcript.Reset()
+		if err := s.run(job.title, func() error { return job.run(ctx) }); err != nil {
+			return fmt.Errorf("%w\n\n%s%s", err, transcript.String(), postern.LogTail())
 		}
 	}
-	p.title("Done")
-	p.say("All results are as expected, after %s. Nothing is left running.", time.Since(started).Round(time.Second))
+	return summarize(out, jobs, time.Since(started), verbose)
+}
+
+// summarize says on one screen what was shown.
+func summarize(out io.Writer, jobs []job, took time.Duration, verbose bool) error {
+	fmt.Fprintf(out, "\nAll %d results are as expected, after %s. Nothing is left running.\n\n", len(jobs),
+		took.Round(time.Second))
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	for _, job := range jobs {
+		fmt.Fprintf(table, "  %s\t%s\n", job.title, job.result)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if !verbose {
+		fmt.Fprintln(out, "\n\"make demo V=1\" shows each request and its effect; \"make up\" leaves a cluster to try "+
+			"them.")
+	}
 	return nil
 }
 
@@ -85,8 +137,7 @@ func (p *demoRun) setUp(ctx context.Context) error {
 	}
 	if _, err := p.cluster.Kubectl(ctx, "", "apply", "--server-side",
 		"--filename="+samplesDir+"/sender-github.yaml",
-		"--filename="+samplesDir+"/sender-registries.yaml",
-		"--filename="+samplesDir+"/applications-of-images.yaml"); err != nil {
+		"--filename="+samplesDir+"/sender-registries.yaml"); err != nil {
 		return err
 	}
 	if err := p.createSecrets(ctx); err != nil {

@@ -10,7 +10,6 @@ import (
 )
 
 func (p *demoRun) ciJobDelivers(ctx context.Context) error {
-	p.title("A CI job delivers with the token of its ServiceAccount")
 	p.say("It may create deliveries for GatewaySync plant, and nothing else in the cluster.")
 	webhook, err := p.ciWebhook(ctx, "plant", `{"ref":"v1.1.0"}`)
 	if err != nil {
@@ -29,7 +28,6 @@ func (p *demoRun) ciJobDelivers(ctx context.Context) error {
 }
 
 func (p *demoRun) ciJobMayNotDeliverElsewhere(ctx context.Context) error {
-	p.title("The same CI job tries another object")
 	p.say("RBAC in the kube-apiserver denies the request. It never reaches Postern.")
 	webhook, err := p.ciWebhook(ctx, "warehouse", `{"ref":"v1.1.0"}`)
 	if err != nil {

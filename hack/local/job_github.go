@@ -20,7 +20,6 @@ import (
 var gitHubRelease string
 
 func (p *demoRun) gitHubPublishesARelease(ctx context.Context) error {
-	p.title("GitHub publishes a release")
 	p.say("GitHub has no token for the cluster. It signs with a secret that is also in the namespace's Secret")
 	p.say("postern-webhook-secrets. The owner of Application shop has opted in to updates of targetRevision.")
 	before := fields{"postern.dev/requested-ref": "", targetRevision: "v1.0.0"}
@@ -39,7 +38,6 @@ func (p *demoRun) gitHubPublishesARelease(ctx context.Context) error {
 }
 
 func (p *demoRun) forgedReleaseIsRefused(ctx context.Context) error {
-	p.title("A forged request claims to be from GitHub")
 	p.say("The release of v6.6.6 is signed, but with another secret.")
 	webhook := gitHubWebhook(strings.ReplaceAll(gitHubRelease, "v2.0.0", "v6.6.6"), "a guess")
 	if err := p.refused(ctx, webhook, http.StatusUnauthorized); err != nil {

@@ -10,7 +10,6 @@ import (
 )
 
 func (p *demoRun) kubectlDelivers(ctx context.Context) error {
-	p.title("A user delivers with kubectl")
 	p.say("A delivery is an object: it can be created, waited for and listed, like the previous deliveries.")
 	if err := p.show(ctx, "before", plant, fields{"stoker.io/requested-ref": "v1.1.0"}); err != nil {
 		return err

@@ -23,7 +23,6 @@ var dockerHubPush string
 var harborPush string
 
 func (p *demoRun) dockerHubPushes(ctx context.Context) error {
-	p.title("An image is pushed to Docker Hub")
 	p.say("The webhook names no object: it is for every object in the namespace that follows the image. Application " +
 		"cart")
 	p.say("follows versions 1.x, by the annotations of Argo CD Image Updater. Docker Hub can send a secret only in " +
@@ -53,7 +52,6 @@ func (p *demoRun) dockerHubPushes(ctx context.Context) error {
 }
 
 func (p *demoRun) harborPushes(ctx context.Context) error {
-	p.title("An image is pushed to Harbor")
 	p.say("Harbor sends the token of a ServiceAccount that may only deliver as Harbor. Application till is a chart, " +
 		"and its")
 	p.say("owner has configured which parameters set the image. Application cart does not follow this image.")

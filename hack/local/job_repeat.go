@@ -13,7 +13,6 @@ import (
 )
 
 func (p *demoRun) gitHubRepeatsTheRelease(ctx context.Context) error {
-	p.title("GitHub sends the same release again")
 	p.say("GitHub does so if it did not receive the response. Postern responds with the first delivery and writes " +
 		"nothing.")
 	code, body, err := p.send(ctx, gitHubReleased(p.secret))
@@ -31,7 +30,6 @@ func (p *demoRun) gitHubRepeatsTheRelease(ctx context.Context) error {
 }
 
 func (p *demoRun) kubectlDeliversAgain(ctx context.Context) error {
-	p.title("A user rolls back with kubectl")
 	p.say("The first delivery of the CI job is redelivered, although there are newer ones.")
 	if err := p.show(ctx, "before", plant, fields{"stoker.io/requested-ref": "v1.2.0"}); err != nil {
 		return err

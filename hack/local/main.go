@@ -47,7 +47,11 @@ func run(ctx context.Context, args []string) error {
 		}
 		return down(ctx, *keep)
 	case "demo":
-		return demo(ctx)
+		verbose := flags.Bool("v", false, "show each request and its effect")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		return demo(ctx, os.Stdout, *verbose)
 	}
 	return fmt.Errorf("unknown command %q\n%s", args[0], usage)
 }

@@ -17,8 +17,8 @@ const (
 	samplesDir = "hack/local/samples"
 )
 
-// applySamples creates the targets, GatewaySync plant and Application shop, and a CI job that may deliver to the first.
-// Existing objects are unchanged.
+// applySamples creates the targets, GatewaySync plant and the Applications shop, cart and till, and a CI job that may
+// deliver to the first. Existing objects are unchanged.
 func applySamples(ctx context.Context, cluster *controlplane.ControlPlane) error {
 	const namespaceManifest = `{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "` + namespace + `"}}`
 	if _, err := cluster.Kubectl(ctx, namespaceManifest, "apply", "--server-side", "--filename=-"); err != nil {
@@ -27,6 +27,7 @@ func applySamples(ctx context.Context, cluster *controlplane.ControlPlane) error
 	for _, file := range []string{
 		"artifacts/examples/gatewaysync.yaml",
 		"artifacts/examples/application.yaml",
+		samplesDir + "/applications-of-images.yaml",
 		samplesDir + "/sender-ci.yaml",
 	} {
 		if _, err := cluster.Kubectl(ctx, "", "get", "--filename="+file); err == nil {

@@ -12,12 +12,8 @@ import (
 
 type script struct{ out io.Writer }
 
-func (s script) title(text string) {
-	fmt.Fprintf(s.out, "\n=== %s ===\n", text)
-}
-
-func (s script) say(format string, args ...any) {
-	fmt.Fprintf(s.out, format+"\n", args...)
+func (s script) say(text string) {
+	fmt.Fprintln(s.out, text)
 }
 
 // line prints requests, responses and values, indented to set them off from the explanations.

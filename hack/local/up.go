@@ -24,18 +24,30 @@ const startTimeout = 5 * time.Minute
 func up(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	fmt.Println("Starting etcd, a kube-apiserver and Postern (about 10 seconds)...")
-	cluster, err := controlplane.Start(ctx, controlplane.Options{Dir: stateDir, Detached: true})
+	const parts = 3
+	s := newSteps(os.Stdout, parts, false)
+	var cluster *controlplane.ControlPlane
+	err := s.run("Start etcd and a kube-apiserver", func() (err error) {
+		cluster, err = controlplane.Start(ctx, controlplane.Options{Dir: stateDir, Detached: true})
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	if err := cluster.Install(ctx); err != nil {
+	err = s.run("Install Postern, and create sample objects", func() error {
+		if err := cluster.Install(ctx); err != nil {
+			return err
+		}
+		return applySamples(ctx, cluster)
+	})
+	if err != nil {
 		return err
 	}
-	if err := applySamples(ctx, cluster); err != nil {
+	var postern *controlplane.Postern
+	err = s.run("Start Postern", func() (err error) {
+		postern, err = cluster.StartPostern(ctx, controlplane.PosternOptions{})
 		return err
-	}
-	postern, err := cluster.StartPostern(ctx, controlplane.PosternOptions{})
+	})
 	if err != nil {
 		return err
 	}
@@ -77,15 +89,19 @@ Postern is up.
 Look around as the administrator:
 
   export KUBECONFIG={{.Kubeconfig}}
-  export PATH=$PWD/{{.Programs}}:$PATH
+  export PATH=$PWD/bin:$PWD/{{.Programs}}:$PATH
   kubectl get gatewaysyncs,applications --namespace demo
 
 Deliver a webhook as a CI job, with the token of a ServiceAccount that may deliver to this one object:
 
-  TOKEN=$(kubectl create token ci --namespace demo)
-  curl --cacert {{.CA}} \
-    --header "Authorization: Bearer $TOKEN" --header "Content-Type: application/json" \
-    --data '{"ref":"v1.1.0"}' \
+  kubectl create token ci --namespace demo > token
+  echo '{"ref": "v1.1.0"}' |
+    kubectl postern send - gatewaysync/plant --source generic --namespace demo --token-file token
+
+or without the plugin:
+
+  curl --cacert {{.CA}} --header "Authorization: Bearer $(cat token)" \
+    --header "Content-Type: application/json" --data '{"ref": "v1.1.0"}' \
     {{.Cluster}}{{.Path}}
 
 See the outcome, and deliver by hand:

@@ -98,13 +98,8 @@ func TestChoose_OfTargetThatResolveHasRead(t *testing.T) {
 
 // The choice depends on what the target tracks now, even if the cache is behind.
 func TestChoose_IgnoresOldCache(t *testing.T) {
-	at := func(ref, version string) string {
-		return `{"apiVersion": "stoker.io/v1alpha1", "kind": "GatewaySync",
-			"metadata": {"name": "plant", "namespace": "demo", "resourceVersion": "` + version + `"},
-			"spec": {"git": {"repo": "https://git.acme.io/shop", "ref": "` + ref + `"}}}`
-	}
-	api := newFakeAPIServer(t, at("release", "2"))
-	api.serve(gatewaySyncs, &answer{text: at("main", "1")})
+	api := newFakeAPIServer(t, plantTracking("release", "2"))
+	api.serve(gatewaySyncs, &answer{text: plantTracking("main", "1")})
 	cache := startCache(t, api)
 	eventually(t, "listed", func() bool { return cache.Has(plant) })
 	writer, _ := newTestWriter(t, api, cache)
@@ -123,6 +118,27 @@ func TestChoose_IgnoresOldCache(t *testing.T) {
 	if diff := cmp.Diff([]string{"GET", "PATCH fieldManager=postern"}, sent); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
+}
+
+func TestChoose_IgnoresCacheThatIsFilledWithOld(t *testing.T) {
+	api := newFakeAPIServer(t, plantTracking("release", "2"))
+	cache := startCache(t, api)
+	writer, _ := newTestWriter(t, api, cache)
+	if err := writer.Resolve(t.Context(), plant, true); err != nil {
+		t.Fatal(err)
+	}
+	api.serve(gatewaySyncs, &answer{text: plantTracking("main", "1")})
+	eventually(t, "cached", func() bool { _, cached := cache.get(plant); return cached })
+	if diff := cmp.Diff([]int{0}, writer.Choose(plant, []Request{branch("release"), branch("main")})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// plantTracking returns the JSON of a GatewaySync that tracks a ref, at a version.
+func plantTracking(ref, version string) string {
+	return `{"apiVersion": "stoker.io/v1alpha1", "kind": "GatewaySync",
+		"metadata": {"name": "plant", "namespace": "demo", "resourceVersion": "` + version + `"},
+		"spec": {"git": {"repo": "https://git.acme.io/shop", "ref": "` + ref + `"}}}`
 }
 
 func TestDecide_CommitNeedsOwnersConsent(t *testing.T) {

@@ -148,12 +148,12 @@ func (w *Writer) Resolve(ctx context.Context, key postern.TargetKey, live bool) 
 	}
 	obj, _, err := w.read(ctx, key)
 	switch {
-	case err == nil && cached:
-		w.cache.update(key.Kind, obj)
-		return nil
 	case err == nil:
-		kind.resource().trim(obj)
-		w.resolved.Add(key, obj, resolvedTTL)
+		w.cache.update(key.Kind, obj) // also if it is not cached: the watch may deliver an older one now
+		if !cached {
+			kind.resource().trim(obj)
+			w.resolved.Add(key, obj, resolvedTTL)
+		}
 		return nil
 	case isRetryable(err):
 		return fmt.Errorf("could not find %s: %w", key, &transientError{err})

@@ -16,9 +16,9 @@ func TestInstall(t *testing.T) {
 	w.addVolume(w.Nodes()[0])
 	w.install("manifests/base", "")
 
-	t.Run("the first delivery of the README", func(t *testing.T) {
-		output := w.shell(firstDelivery(t))
-		for _, want := range []string{"\n202\n", "gatewaysync/plant   v1.4.0   Applied", "\nv1.4.0\n"} {
+	t.Run("the delivery of a CI job in the README", func(t *testing.T) {
+		output := w.shell(deliveryOfJob(t))
+		for _, want := range []string{": Applied\n", "gatewaysync/plant   v1.4.0   Applied", "\nv1.4.0\n"} {
 			if !strings.Contains(output, want) {
 				t.Errorf("the output lacks %q:\n%s", want, output)
 			}
@@ -41,21 +41,23 @@ func TestInstall(t *testing.T) {
 
 var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
 
-// firstDelivery returns the commands of a section of the README.
-func firstDelivery(t *testing.T) string {
+// deliveryOfJob returns the commands of the README about the GatewaySync: those of a CI job, and what shows its effect.
+func deliveryOfJob(t *testing.T) string {
 	t.Helper()
 	readme, err := os.ReadFile(filepath.Join(suite.repository, "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(readme), "\n## A first delivery\n")
+	_, section, _ := strings.Cut(string(readme), "\n## Set up a sender\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	var script strings.Builder
 	for _, block := range shellBlock.FindAllStringSubmatch(section, -1) {
-		script.WriteString(block[1])
+		if strings.Contains(block[1], "gatewaysync") {
+			script.WriteString(block[1])
+		}
 	}
-	if script.Len() == 0 {
-		t.Fatal("the README has no first delivery")
+	if !strings.Contains(script.String(), "kubectl postern send") {
+		t.Fatal("the README has no delivery of a CI job")
 	}
 	return script.String()
 }

@@ -139,7 +139,8 @@ func (w *world) shell(script string) string {
 	w.t.Helper()
 	cmd := w.Client(w.t.Context(), "bash", "-euo", "pipefail", "-c", script)
 	cmd.Dir = w.t.TempDir()
-	cmd.Env = append(cmd.Env, "PATH="+filepath.Join(suite.repository, "bin", "k8s")+":"+os.Getenv("PATH"))
+	bin := filepath.Join(suite.repository, "bin") // of the plugin of kubectl
+	cmd.Env = append(cmd.Env, "PATH="+filepath.Join(bin, "k8s")+":"+bin+":"+os.Getenv("PATH"))
 	output, err := cmd.CombinedOutput()
 	if err != nil {
 		w.t.Fatalf("%s\n%s\n%v", script, output, err)

@@ -106,7 +106,7 @@ func TestExplainUnavailable_Causes(t *testing.T) {
 	}
 }
 
-// The answer is that of a kube-apiserver 1.31, whose APIService is available all the same.
+// A kube-apiserver 1.31 answers this, and reports the APIService as available nevertheless.
 func TestExplainNoAnswer_NamesCertificate(t *testing.T) {
 	const message = "error trying to reach service: tls: failed to verify certificate: x509: certificate has expired " +
 		"or is not yet valid"

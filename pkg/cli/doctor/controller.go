@@ -92,6 +92,6 @@ func (e *examiner) examineArgoCD() {
 	automated, found, _ := unstructured.NestedMap(e.object.Object, "spec", "syncPolicy", "automated")
 	if enabled, isSet := automated["enabled"].(bool); !found || isSet && !enabled {
 		e.report(Note, "",
-			"Argo CD does not sync it by itself (spec.syncPolicy.automated): after a delivery, somebody has to")
+			"Argo CD does not sync it by itself (spec.syncPolicy.automated): after a delivery, a user has to")
 	}
 }

@@ -42,7 +42,7 @@ func (e *examiner) examineOrder(context.Context) {
 	for _, slot := range slots {
 		if slot.Received.After(now.Add(maxClockSkew)) {
 			e.report(Warning, e.removeAnnotation(remove), "the annotation %s records an event that was received in "+
-				"the future: a clock was wrong, or somebody has edited it", target.AnnotationEventTime)
+				"the future: a clock was wrong, or a user has edited it", target.AnnotationEventTime)
 			return
 		}
 		if slot.Time.After(latest) {

@@ -70,7 +70,7 @@ func TestReportRefusal_NamesOneCommand(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "demo"}, Spec: postern.WebhookDeliverySpec{Target: target},
 	}
 	for _, refusal := range []*apierrors.StatusError{
-		apierrors.NewUnauthorized("nobody knows you"),
+		apierrors.NewUnauthorized("the token is unknown"),
 		apierrors.NewNotFound(v1alpha1.Resource("gatewaysyncs"), "plant"),
 	} {
 		message := refusal.ErrStatus.Message

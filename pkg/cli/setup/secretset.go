@@ -17,7 +17,7 @@ import (
 const setExample = `  # Generate a secret for GitHub, and write it to a file
   kubectl postern secret set github -n demo --out=secret
 
-  # Use the secret that somebody has created at GitHub
+  # Use the secret that was created at GitHub
   kubectl postern secret set github -n demo --from-file=- < secret
 
   # Generate a secret that is valid for one GatewaySync only, which then accepts no other

@@ -56,7 +56,7 @@ func (v *valueFlags) add(command *cobra.Command) {
 func (v *valueFlags) value(in io.Reader) (string, error) {
 	if v.fromFile == "" {
 		if !v.show && v.out == "" {
-			return "", errors.New("nobody would know the generated secret: use --out=FILE to write it to a file, or " +
+			return "", errors.New("the generated secret would be unknown: use --out=FILE to write it to a file, or " +
 				"--show to print it")
 		}
 		return generate(v.signingToken), nil

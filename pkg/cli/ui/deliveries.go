@@ -22,7 +22,7 @@ type deliveriesContent struct {
 	Rows     []*record
 	From, To int
 	Matching int
-	// Number is that of the page, from 1. Newer and Older are those of its neighbors, 0 if there is none.
+	// Number is the number of the page, from 1. Newer and Older are the numbers of its neighbors, 0 if there is none.
 	Number, Newer, OlderPage int
 	// AllNamespaces is whether each row names its namespace.
 	AllNamespaces bool

@@ -88,7 +88,7 @@ func TestSecret_RotatesWithoutAGap(t *testing.T) {
 
 func TestSecret_SetsOnlyWhatIsNotSet(t *testing.T) {
 	w := newWorld(t)
-	w.fails(1, "nobody would know", "secret", "set", "github")
+	w.fails(1, "would be unknown", "secret", "set", "github")
 	for _, c := range []struct{ in, problem string }{
 		{"", "empty"}, {"too-short", "could be guessed"}, {"two-lines-of-text\nand-another-line", "several lines"},
 		{"ünprintable-in-ascii", "printable ASCII"}, {"whsec_MDEyMzQ1Njc4OWFiY2RlZg==", "--signing-token"},

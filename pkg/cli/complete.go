@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"postern.dev/postern/pkg/payload"
 )
@@ -55,17 +57,14 @@ func (f *Factory) CompleteTargets(
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	names := f.complete(command, func(ctx context.Context, c *Cluster, options metav1.ListOptions) ([]string, error) {
-		list, err := c.Dynamic.Resource(kind.Resource).Namespace(c.Namespace).List(ctx, options)
-		if err != nil {
-			return nil, err
-		}
-		var names []string
-		for _, item := range list.Items {
-			names = append(names, kindName+"/"+item.GetName())
-		}
-		return names, nil
+	names := f.complete(command, func(
+		ctx context.Context, c *Cluster, options metav1.ListOptions,
+	) (runtime.Object, error) {
+		return c.Dynamic.Resource(kind.Resource).Namespace(c.Namespace).List(ctx, options)
 	})
+	for i := range names {
+		names[i] = kindName + "/" + names[i]
+	}
 	return withPrefix(names, toComplete), cobra.ShellCompDirectiveNoFileComp
 }
 
@@ -73,16 +72,10 @@ func (f *Factory) CompleteTargets(
 func (f *Factory) CompleteDeliveries(
 	command *cobra.Command, _ []string, toComplete string,
 ) ([]string, cobra.ShellCompDirective) {
-	names := f.complete(command, func(ctx context.Context, c *Cluster, options metav1.ListOptions) ([]string, error) {
-		list, err := c.Postern.PosternV1alpha1().WebhookDeliveries(c.Namespace).List(ctx, options)
-		if err != nil {
-			return nil, err
-		}
-		var names []string
-		for _, item := range list.Items {
-			names = append(names, item.Name)
-		}
-		return names, nil
+	names := f.complete(command, func(
+		ctx context.Context, c *Cluster, options metav1.ListOptions,
+	) (runtime.Object, error) {
+		return c.Postern.PosternV1alpha1().WebhookDeliveries(c.Namespace).List(ctx, options)
 	})
 	return withPrefix(names, toComplete), cobra.ShellCompDirectiveNoFileComp
 }
@@ -91,16 +84,10 @@ func (f *Factory) CompleteDeliveries(
 func (f *Factory) CompleteNamespaces(
 	command *cobra.Command, _ []string, toComplete string,
 ) ([]string, cobra.ShellCompDirective) {
-	names := f.complete(command, func(ctx context.Context, c *Cluster, options metav1.ListOptions) ([]string, error) {
-		list, err := c.Kubernetes.CoreV1().Namespaces().List(ctx, options)
-		if err != nil {
-			return nil, err
-		}
-		var names []string
-		for _, item := range list.Items {
-			names = append(names, item.Name)
-		}
-		return names, nil
+	names := f.complete(command, func(
+		ctx context.Context, c *Cluster, options metav1.ListOptions,
+	) (runtime.Object, error) {
+		return c.Kubernetes.CoreV1().Namespaces().List(ctx, options)
 	})
 	return withPrefix(names, toComplete), cobra.ShellCompDirectiveNoFileComp
 }
@@ -120,17 +107,27 @@ func (f *Factory) CompleteContexts(_ *cobra.Command, _ []string, toComplete stri
 	return withPrefix(names, toComplete), cobra.ShellCompDirectiveNoFileComp
 }
 
-// complete returns what list returns, or nothing if it fails: a shell has no place for an error.
+// complete returns the names of the objects in a list, or nothing if it fails: a shell has no place for an error.
 func (f *Factory) complete(
-	command *cobra.Command, list func(context.Context, *Cluster, metav1.ListOptions) ([]string, error),
-) []string {
+	command *cobra.Command, list func(context.Context, *Cluster, metav1.ListOptions) (runtime.Object, error),
+) (names []string) {
 	cluster, err := f.Cluster()
 	if err != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(command.Context(), completionTimeout)
 	defer cancel()
-	names, err := list(ctx, cluster, metav1.ListOptions{Limit: completionLimit})
+	objects, err := list(ctx, cluster, metav1.ListOptions{Limit: completionLimit})
+	if err != nil {
+		return nil
+	}
+	err = meta.EachListItem(objects, func(item runtime.Object) error {
+		object, err := meta.Accessor(item)
+		if err == nil {
+			names = append(names, object.GetName())
+		}
+		return err
+	})
 	if err != nil {
 		return nil
 	}

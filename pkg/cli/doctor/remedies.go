@@ -32,8 +32,8 @@ var (
 	notAuthorized   = regexp.MustCompile(`User "[^"]*" cannot (?:get|patch|list|watch) resource`)
 )
 
-// ownPolicyPrefix begins the names of the policies in Postern's installation. They limit what Postern may change, so they
-// deny a write if a mutating webhook changes something else in it.
+// ownPolicyPrefix begins the names of the policies in Postern's installation. They limit what Postern may change, so
+// they deny a write if a mutating webhook changes something else in it.
 const ownPolicyPrefix = "postern-"
 
 // remedy returns the command that helps against a failure at the target.

@@ -97,6 +97,10 @@ func (k TargetKey) String() string {
 	return string(k.Kind) + " " + k.Namespace + "/" + k.Name
 }
 
+// AnnotationHold, on a target, holds all deliveries to it and, on a delivery, this one, until it is removed. Its value
+// says why. Only the value "false" holds nothing.
+const AnnotationHold = "postern.dev/hold"
+
 // MaxEvents bounds the events of one delivery, and so the size of a record.
 const MaxEvents = 256
 
@@ -200,6 +204,8 @@ type DeliveryPhase string
 const (
 	// DeliveryPending means that a target could not be written yet and is retried.
 	DeliveryPending DeliveryPhase = "Pending"
+	// DeliveryHeld means that a hold keeps it from being written to a target. It is delivered once that is released.
+	DeliveryHeld DeliveryPhase = "Held"
 	// DeliveryApplied means that every target has the requested ref.
 	DeliveryApplied DeliveryPhase = "Applied"
 	// DeliverySuperseded means that a newer delivery replaced it.
@@ -215,8 +221,10 @@ const (
 	ConditionVerified = "Verified"
 	// ConditionApplied is true if every target has the requested ref.
 	ConditionApplied = "Applied"
-	// ConditionHeld is false if another client took the ref back soon after it was written.
+	// ConditionHeld is true while the delivery is held, and false once it was released.
 	ConditionHeld = "Held"
+	// ConditionKept is false if another client took the ref back soon after it was written.
+	ConditionKept = "Kept"
 )
 
 // IgnoredPart is a part of a payload that requests nothing.
@@ -260,15 +268,17 @@ const (
 	TargetSuperseded TargetResultType = "Superseded"
 	// TargetPending means that the target could not be written yet and is retried.
 	TargetPending TargetResultType = "Pending"
+	// TargetHeld means that a hold on the target, or on the delivery, keeps the target from being written.
+	TargetHeld TargetResultType = "Held"
 	// TargetFailed means that the target could not be written.
 	TargetFailed TargetResultType = "Failed"
 )
 
-// DeliveryProgress is the progress of a pending delivery that has more results than its status lists.
+// DeliveryProgress is the progress of a pending or held delivery that has more results than its status lists.
 type DeliveryProgress struct {
-	Through                                                  string
-	Except                                                   []string
-	Written, Unchanged, Superseded, Skipped, Failed, Pending int32
+	Through                                                        string
+	Except                                                         []string
+	Written, Unchanged, Superseded, Skipped, Failed, Pending, Held int32
 }
 
 // Sender is the authenticated sender, and the method that authenticated it.

@@ -187,7 +187,7 @@ func setTakenBack(record *postern.WebhookDelivery, taken []takenBack, now time.T
 		message = fmt.Sprintf("%d targets no longer hold the ref, see status.targets; %s", count, message)
 	}
 	message = truncateText(message)
-	setCondition(record, postern.ConditionHeld, metav1.ConditionFalse, ReasonTakenBack, message, now)
+	setCondition(record, postern.ConditionKept, metav1.ConditionFalse, ReasonTakenBack, message, now)
 	if status.Phase == postern.DeliveryApplied {
 		status.Reason, status.Message = ReasonTakenBack, message
 	}

@@ -50,7 +50,7 @@ func TestTakenBack_IsRecordedWithEvent(t *testing.T) {
 				got := records.all()[0].Status
 				const message = "argocd-applicationset-controller changed postern.dev/requested-ref, " +
 					"spec.source.targetRevision at 2026-01-02T03:04:05Z: the ApplicationSet generates it"
-				held := meta.FindStatusCondition(got.Conditions, postern.ConditionHeld)
+				held := meta.FindStatusCondition(got.Conditions, postern.ConditionKept)
 				if held == nil || held.Status != "False" || held.Reason != ReasonTakenBack ||
 					held.Message != "Application shop: "+message {
 					t.Errorf("got the condition %+v", held)

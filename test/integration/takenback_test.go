@@ -50,7 +50,7 @@ func (w *world) takenBack(name string) *v1alpha1.WebhookDelivery {
 	w.T.Helper()
 	var d *v1alpha1.WebhookDelivery
 	w.eventually(func() error {
-		if d = w.concluded(name); !meta.IsStatusConditionFalse(d.Status.Conditions, "Held") {
+		if d = w.concluded(name); !meta.IsStatusConditionFalse(d.Status.Conditions, "Kept") {
 			return fmt.Errorf("the conditions are %+v", d.Status.Conditions)
 		}
 		return nil
@@ -72,7 +72,7 @@ func TestTakenBack_ByApplicationSet(t *testing.T) {
 
 	d := w.takenBack(newer.Name)
 
-	held := meta.FindStatusCondition(d.Status.Conditions, "Held")
+	held := meta.FindStatusCondition(d.Status.Conditions, "Kept")
 	for _, want := range []string{"Application shop: argocd-applicationset-controller changed " +
 		"postern.dev/requested-ref, " +
 		"spec.source.targetRevision at 20", note} {
@@ -150,7 +150,7 @@ func TestTakenBack_NotIfReplaced(t *testing.T) {
 	w.patchApp("shop", "kubectl-edit", `{"spec": {"source": {"targetRevision": "main"}}}`)
 	w.takenBack(last.Name)
 	for _, name := range names {
-		if d := w.concluded(name); meta.FindStatusCondition(d.Status.Conditions, "Held") != nil {
+		if d := w.concluded(name); meta.FindStatusCondition(d.Status.Conditions, "Kept") != nil {
 			t.Errorf("%s of %s: %s", name, d.Spec.Events[0].Ref, d.Status.Message)
 		}
 	}

@@ -112,7 +112,7 @@ func (w *world) waitTakenBack(delivery string) {
 		if err != nil {
 			return err
 		}
-		if !meta.IsStatusConditionFalse(record.Status.Conditions, v1alpha1.ConditionHeld) {
+		if !meta.IsStatusConditionFalse(record.Status.Conditions, v1alpha1.ConditionKept) {
 			return fmt.Errorf("the record has the conditions %v, want Held to be false", record.Status.Conditions)
 		}
 		return nil

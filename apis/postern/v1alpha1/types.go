@@ -174,7 +174,7 @@ const (
 
 // WebhookDeliveryStatus is the outcome of a delivery.
 type WebhookDeliveryStatus struct {
-	// Summary of the outcome: Pending, Applied, Superseded, Ignored or Failed.
+	// Summary of the outcome: Pending, Held, Applied, Superseded, Ignored or Failed.
 	// +optional
 	Phase DeliveryPhase `json:"phase,omitempty"`
 	// Reason for the phase, as one CamelCase word for programs.
@@ -183,8 +183,9 @@ type WebhookDeliveryStatus struct {
 	// Human-readable explanation of the phase.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// Verified: whether the sender was authenticated. Applied: whether every target has the requested ref. Held: false
-	// if another client changed a target soon after it was written; absent otherwise.
+	// Verified: whether the sender was authenticated. Applied: whether every target has the requested ref. Held: true
+	// while the delivery is held, false once it was released, absent otherwise. Kept: false if another client changed a
+	// target soon after it was written; absent otherwise.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -218,7 +219,7 @@ type WebhookDeliveryStatus struct {
 	// Repeats of the delivery. Their outcome is in the other fields of the status.
 	// +optional
 	Repeats *Repeats `json:"repeats,omitempty"`
-	// Progress of a pending delivery that has more results than targets lists.
+	// Progress of a pending or held delivery that has more results than targets lists.
 	// +optional
 	Progress *DeliveryProgress `json:"progress,omitempty"`
 }
@@ -236,6 +237,10 @@ type Repeats struct {
 	LastAuditID string `json:"lastAuditID,omitempty"`
 }
 
+// AnnotationHold, on a target, holds all deliveries to it and, on a delivery, this one, until it is removed. Its value
+// says why. Only the value "false" holds nothing.
+const AnnotationHold = "postern.dev/hold"
+
 // DeliveryPhase summarizes the outcome of a delivery.
 // +enum
 type DeliveryPhase string
@@ -243,6 +248,8 @@ type DeliveryPhase string
 const (
 	// DeliveryPending means that a target could not be written yet and is retried.
 	DeliveryPending DeliveryPhase = "Pending"
+	// DeliveryHeld means that a hold keeps it from being written to a target. It is delivered once that is released.
+	DeliveryHeld DeliveryPhase = "Held"
 	// DeliveryApplied means that every target has the requested ref.
 	DeliveryApplied DeliveryPhase = "Applied"
 	// DeliverySuperseded means that a newer delivery replaced it.
@@ -258,8 +265,11 @@ const (
 	ConditionVerified = "Verified"
 	// ConditionApplied is true if every target has the requested ref.
 	ConditionApplied = "Applied"
-	// ConditionHeld is false if another client changed a target soon after it was written. Then the message says who.
+	// ConditionHeld is true while the delivery is held, and false once it was released. The message says why.
 	ConditionHeld = "Held"
+	// ConditionKept is false if another client changed a target soon after it was written. Then the message says who.
+	// Postern named it Held before the phase of that name existed; then its reason was TakenBack.
+	ConditionKept = "Kept"
 )
 
 // IgnoredPart is a part of a payload that requests nothing.
@@ -287,7 +297,7 @@ type TargetResult struct {
 	// Ref that the target had before: the one requested last, otherwise the one in its specification.
 	// +optional
 	PreviousRef string `json:"previousRef,omitempty"`
-	// Outcome: Written, Unchanged, Skipped, Superseded, Pending or Failed.
+	// Outcome: Written, Unchanged, Skipped, Superseded, Pending, Held or Failed.
 	Result TargetResultType `json:"result"`
 	// Reason for the result, as one CamelCase word for programs.
 	// +optional
@@ -332,11 +342,13 @@ const (
 	TargetSuperseded TargetResultType = "Superseded"
 	// TargetPending means that the target could not be written yet and is retried.
 	TargetPending TargetResultType = "Pending"
+	// TargetHeld means that a hold on the target, or on the delivery, keeps the target from being written.
+	TargetHeld TargetResultType = "Held"
 	// TargetFailed means that the target could not be written.
 	TargetFailed TargetResultType = "Failed"
 )
 
-// DeliveryProgress is the progress of a pending delivery that has more results than its status lists.
+// DeliveryProgress is the progress of a pending or held delivery that has more results than its status lists.
 type DeliveryProgress struct {
 	// Last target that was tried, as Kind/name in order of kind and name. Later targets have not been tried yet.
 	// +optional
@@ -363,6 +375,9 @@ type DeliveryProgress struct {
 	// Number of Pending results that targets does not list.
 	// +optional
 	Pending int32 `json:"pending,omitempty"`
+	// Number of Held results that targets does not list.
+	// +optional
+	Held int32 `json:"held,omitempty"`
 }
 
 // Sender is the sender of a delivery, and how it was authenticated.

@@ -10,13 +10,13 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
 	"postern.dev/postern/pkg/cli"
+	"postern.dev/postern/pkg/cli/story"
 )
 
 // How many deliveries are read: the API lists them by name, so the newest are not the first.
@@ -199,15 +199,17 @@ func refsOf(d *v1alpha1.WebhookDelivery) string {
 
 // reportOutcome reports an outcome and, unless it is as wanted, the command that helps.
 func (e *examiner) reportOutcome(ctx context.Context, o outcome, what string) {
-	held := meta.FindStatusCondition(o.delivery.Status.Conditions, v1alpha1.ConditionHeld)
+	takenBack := story.TakenBack(o.delivery)
 	switch {
-	case held != nil && held.Status == metav1.ConditionFalse:
+	case takenBack != nil:
 		e.report(Warning, e.redeliver(o.delivery), "%s was applied, and then taken back by another client: %s", what,
-			held.Message)
+			takenBack.Message)
 	case o.isApplied():
 		e.report(OK, "", "%s was applied: %s", what, o.message)
 	case o.result == "Pending" && isOneOf(o.reason, "", "NotReached", "Paced"):
 		e.report(Note, "", "%s is in progress, or waits for its turn: %s", what, o.message)
+	case o.result == "Held":
+		e.report(Warning, e.why(o.delivery), "%s is held: %s", what, o.message)
 	case o.isFault():
 		e.report(Fault, e.remedy(ctx, o), "%s is %s (%s): %s", what, o.result, o.reason, o.message)
 	case o.reason == "NothingRequested":

@@ -73,7 +73,7 @@ changes, the oldest first.`,
 	flags.BoolVarP(&o.allNamespaces, "all-namespaces", "A", false, "List the deliveries of all namespaces.")
 	flags.StringVar(&o.source, "source", "", "Only deliveries of this type of sender.")
 	flags.StringVar(&o.phase, "phase", "",
-		"Only deliveries in this phase: Pending, Applied, Superseded, Ignored or Failed.")
+		"Only deliveries in this phase: Pending, Held, Applied, Superseded, Ignored or Failed.")
 	flags.BoolVarP(&o.watch, "watch", "w", false, "After listing, watch for changes.")
 	flags.IntVar(&o.limit, "limit", defaultLimit, "How many of the newest deliveries are listed; 0 lists all.")
 	flags.BoolVar(&o.noHeaders, "no-headers", false, "Print no headers of columns.")
@@ -84,8 +84,8 @@ changes, the oldest first.`,
 
 // phases are the phases of deliveries.
 var phases = []string{
-	string(v1alpha1.DeliveryPending), string(v1alpha1.DeliveryApplied), string(v1alpha1.DeliverySuperseded),
-	string(v1alpha1.DeliveryIgnored), string(v1alpha1.DeliveryFailed),
+	string(v1alpha1.DeliveryPending), string(v1alpha1.DeliveryHeld), string(v1alpha1.DeliveryApplied),
+	string(v1alpha1.DeliverySuperseded), string(v1alpha1.DeliveryIgnored), string(v1alpha1.DeliveryFailed),
 }
 
 func (o *deliveriesOptions) run(ctx context.Context, args []string) error {

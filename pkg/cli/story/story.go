@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
 	"postern.dev/postern/pkg/cli"
@@ -56,6 +57,19 @@ type Change struct {
 
 // Held reports whether the field still has the value that the delivery set.
 func (c Change) Held() bool { return c.Now == c.New }
+
+// TakenBack returns the condition that says who changed the target of a delivery soon after it was written; nil if it
+// was not changed.
+func TakenBack(d *v1alpha1.WebhookDelivery) *metav1.Condition {
+	for i, c := range d.Status.Conditions {
+		// Records of older servers have it under another name.
+		isKept := c.Type == v1alpha1.ConditionKept || c.Type == v1alpha1.ConditionHeld && c.Reason == "TakenBack"
+		if isKept && c.Status == metav1.ConditionFalse {
+			return &d.Status.Conditions[i]
+		}
+	}
+	return nil
+}
 
 // maxTargetsRead bounds the targets of a delivery that are read, and targetsAtOnce how many at a time.
 const (

@@ -33,7 +33,8 @@ func (t *TargetStory) explain(live *liveTarget) {
 func (t *TargetStory) outcome() string {
 	meaning := Meaning(t.Reason)
 	switch {
-	case t.Reason == "TakenBack", t.Result == v1alpha1.TargetFailed, t.Result == v1alpha1.TargetPending:
+	case t.Reason == "TakenBack", t.Result == v1alpha1.TargetFailed, t.Result == v1alpha1.TargetPending,
+		t.Result == v1alpha1.TargetHeld:
 		return withDetail(meaning, t.Message)
 	case t.Result == v1alpha1.TargetWritten && t.Reason == "Requested":
 		return t.got()
@@ -167,6 +168,7 @@ func (s *Story) result() string {
 var verdicts = map[v1alpha1.DeliveryPhase]string{
 	v1alpha1.DeliveryApplied:    "It was applied.",
 	v1alpha1.DeliveryPending:    "It is not finished.",
+	v1alpha1.DeliveryHeld:       "It is held.",
 	v1alpha1.DeliverySuperseded: "It was not applied, because it had been superseded.",
 	v1alpha1.DeliveryIgnored:    "Nothing was done.",
 	v1alpha1.DeliveryFailed:     "It failed.",

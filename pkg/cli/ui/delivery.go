@@ -10,7 +10,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
@@ -30,7 +29,7 @@ type deliveryContent struct {
 	Requests                  []v1alpha1.DeliveryEvent
 	// Redeliverable is whether the delivery has requested anything.
 	Redeliverable bool
-	Held          *metav1.Condition
+	TakenBack     *metav1.Condition
 	WatchProblem  string
 }
 
@@ -47,7 +46,7 @@ func (s *server) delivery(ctx context.Context, v *visit) (*view, error) {
 	c := &deliveryContent{
 		Story: told, Received: trim(delivery).Received,
 		Requests: delivery.Spec.Events, Redeliverable: len(delivery.Spec.Events) > 0,
-		Held: meta.FindStatusCondition(delivery.Status.Conditions, v1alpha1.ConditionHeld),
+		TakenBack: story.TakenBack(delivery),
 	}
 	c.Targets, c.MoreTargets = cut(c.Targets)
 	c.Requests, c.MoreRequests = cut(c.Requests)

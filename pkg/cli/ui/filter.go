@@ -14,8 +14,8 @@ import (
 
 // phases are all phases, in the order in which they are shown.
 var phases = []v1alpha1.DeliveryPhase{
-	v1alpha1.DeliveryApplied, v1alpha1.DeliveryPending, v1alpha1.DeliverySuperseded, v1alpha1.DeliveryIgnored,
-	v1alpha1.DeliveryFailed,
+	v1alpha1.DeliveryApplied, v1alpha1.DeliveryPending, v1alpha1.DeliveryHeld, v1alpha1.DeliverySuperseded,
+	v1alpha1.DeliveryIgnored, v1alpha1.DeliveryFailed,
 }
 
 // filter selects records. Empty fields select all.

@@ -69,6 +69,8 @@ func symbol(outcome any) string {
 		return "✕"
 	case "Pending":
 		return "◷"
+	case "Held":
+		return "‖"
 	case "Superseded":
 		return "↷"
 	case "Ignored", "Skipped":

@@ -56,7 +56,7 @@ func hostileDelivery() *v1alpha1.WebhookDelivery {
 			Kind: hostile, Name: hostile, Ref: hostile, PreviousRef: hostile, Result: hostile, Reason: hostile,
 			Message: hostile,
 		}},
-		Conditions: []metav1.Condition{{Type: v1alpha1.ConditionHeld, Message: hostile}},
+		Conditions: []metav1.Condition{{Type: v1alpha1.ConditionKept, Message: hostile}},
 		Ignored:    []v1alpha1.IgnoredPart{{Reason: hostile, Message: hostile}},
 		Sender:     &v1alpha1.Sender{Name: hostile, Method: hostile}, Payload: &v1alpha1.PayloadDigest{SHA256: hostile},
 		Repeats: &v1alpha1.Repeats{Count: 2, LastSender: v1alpha1.Sender{Name: hostile}},
@@ -87,7 +87,7 @@ func TestPages_EscapeHostileTexts(t *testing.T) {
 		}},
 		{"deliveries", &deliveriesContent{extent: unlisted}},
 		{"delivery", &deliveryContent{Story: told, Requests: d.Spec.Events, WatchProblem: hostile, Redeliverable: true,
-			Held: &d.Status.Conditions[0]}},
+			TakenBack: &d.Status.Conditions[0]}},
 		{"redeliver", &confirmContent{Delivery: d, Trial: d, Targets: d.Status.Targets, Form: "form"}},
 		{"redeliver", &confirmContent{Delivery: d, Problem: hostile}},
 		{"senders", &sendersContent{

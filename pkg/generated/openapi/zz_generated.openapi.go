@@ -2933,7 +2933,7 @@ func schema_postern_apis_postern_v1alpha1_DeliveryProgress(ref common.ReferenceC
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "DeliveryProgress is the progress of a pending delivery that has more results than its status lists.",
+				Description: "DeliveryProgress is the progress of a pending or held delivery that has more results than its status lists.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"through": {
@@ -3000,6 +3000,13 @@ func schema_postern_apis_postern_v1alpha1_DeliveryProgress(ref common.ReferenceC
 					"pending": {
 						SchemaProps: spec.SchemaProps{
 							Description: "Number of Pending results that targets does not list.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"held": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Number of Held results that targets does not list.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
@@ -3357,11 +3364,11 @@ func schema_postern_apis_postern_v1alpha1_TargetResult(ref common.ReferenceCallb
 					},
 					"result": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Outcome: Written, Unchanged, Skipped, Superseded, Pending or Failed.\n\nPossible enum values:\n - `\"Failed\"` means that the target could not be written.\n - `\"Pending\"` means that the target could not be written yet and is retried.\n - `\"Skipped\"` means that the target does not follow the requested ref or image.\n - `\"Superseded\"` means that the target has a newer ref.\n - `\"Unchanged\"` means that the target already had the requested ref.\n - `\"Written\"` means that the requested ref was written.",
+							Description: "Outcome: Written, Unchanged, Skipped, Superseded, Pending, Held or Failed.\n\nPossible enum values:\n - `\"Failed\"` means that the target could not be written.\n - `\"Held\"` means that a hold on the target, or on the delivery, keeps the target from being written.\n - `\"Pending\"` means that the target could not be written yet and is retried.\n - `\"Skipped\"` means that the target does not follow the requested ref or image.\n - `\"Superseded\"` means that the target has a newer ref.\n - `\"Unchanged\"` means that the target already had the requested ref.\n - `\"Written\"` means that the requested ref was written.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
-							Enum:        []interface{}{"Failed", "Pending", "Skipped", "Superseded", "Unchanged", "Written"},
+							Enum:        []interface{}{"Failed", "Held", "Pending", "Skipped", "Superseded", "Unchanged", "Written"},
 						},
 					},
 					"reason": {
@@ -3616,10 +3623,10 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliveryStatus(ref common.Refer
 				Properties: map[string]spec.Schema{
 					"phase": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Summary of the outcome: Pending, Applied, Superseded, Ignored or Failed.\n\nPossible enum values:\n - `\"Applied\"` means that every target has the requested ref.\n - `\"Failed\"` means that the delivery could not be executed.\n - `\"Ignored\"` means that the delivery is valid and nothing has to be written.\n - `\"Pending\"` means that a target could not be written yet and is retried.\n - `\"Superseded\"` means that a newer delivery replaced it.",
+							Description: "Summary of the outcome: Pending, Held, Applied, Superseded, Ignored or Failed.\n\nPossible enum values:\n - `\"Applied\"` means that every target has the requested ref.\n - `\"Failed\"` means that the delivery could not be executed.\n - `\"Held\"` means that a hold keeps it from being written to a target. It is delivered once that is released.\n - `\"Ignored\"` means that the delivery is valid and nothing has to be written.\n - `\"Pending\"` means that a target could not be written yet and is retried.\n - `\"Superseded\"` means that a newer delivery replaced it.",
 							Type:        []string{"string"},
 							Format:      "",
-							Enum:        []interface{}{"Applied", "Failed", "Ignored", "Pending", "Superseded"},
+							Enum:        []interface{}{"Applied", "Failed", "Held", "Ignored", "Pending", "Superseded"},
 						},
 					},
 					"reason": {
@@ -3646,7 +3653,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliveryStatus(ref common.Refer
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Verified: whether the sender was authenticated. Applied: whether every target has the requested ref. Held: false if another client changed a target soon after it was written; absent otherwise.",
+							Description: "Verified: whether the sender was authenticated. Applied: whether every target has the requested ref. Held: true while the delivery is held, false once it was released, absent otherwise. Kept: false if another client changed a target soon after it was written; absent otherwise.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -3733,7 +3740,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliveryStatus(ref common.Refer
 					},
 					"progress": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Progress of a pending delivery that has more results than targets lists.",
+							Description: "Progress of a pending or held delivery that has more results than targets lists.",
 							Ref:         ref(v1alpha1.DeliveryProgress{}.OpenAPIModelName()),
 						},
 					},

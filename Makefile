@@ -195,8 +195,12 @@ test-release: control-plane controller-manager node helm ## Release to a registr
 network: ## Put kube-router into bin/network, for "make e2e" (4 minutes the first time, then seconds)
 	@hack/network.sh
 
+.PHONY: ingress
+ingress: ## Put Traefik, an ingress controller, into bin/network, for "make e2e" (9 minutes the first time, then seconds)
+	@hack/traefik.sh
+
 .PHONY: e2e
-e2e: release kubectl-postern control-plane controller-manager node helm network ## Run Postern in clusters with real nodes (15 minutes)
+e2e: release kubectl-postern control-plane controller-manager node helm network ingress ## Run Postern in clusters with real nodes (15 minutes)
 	POSTERN_E2E=1 go test -count=1 -timeout=40m -v $(TESTFLAGS) ./test/node/ ./test/e2e/
 
 .PHONY: chaos

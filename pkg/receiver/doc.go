@@ -7,6 +7,6 @@
 //
 // It reads requests and writes responses. It must not depend on how a webhook is verified, decoded or executed.
 //
-//	https://github.com/ia-eknorr/stoker-operator
+//	https://github.com/knorrlabs/stoker-operator
 //	https://argocd-image-updater.readthedocs.io/en/stable/configuration/webhook/
 package receiver

@@ -13,7 +13,7 @@ import (
 )
 
 // AnnotationAcceptCommits is set to "true" by the owner of a GatewaySync for which commit ids may be requested. Stoker
-// resolves any commit id, but its agents clone by the name of a branch or tag.
+// resolves any commit id, but before 0.6.1 its agents clone by the name of a branch or tag.
 const AnnotationAcceptCommits = "postern.dev/accept-commits"
 
 // gatewaySyncKind is the kind of Stoker's GatewaySync.
@@ -87,8 +87,8 @@ func (gatewaySyncKind) decide(obj object, r Request, s *planState) decision {
 	case refused != nil:
 		return *refused
 	case r.isCommit() && b.readAnnotations(AnnotationAcceptCommits)[AnnotationAcceptCommits] != "true":
-		return b.conclude(ReasonCommitNotAccepted, fmt.Sprintf("%s is a commit id, which Stoker's agents can't clone: "+
-			"request a branch or tag, or set the annotation %s of the GatewaySync to \"true\"",
+		return b.conclude(ReasonCommitNotAccepted, fmt.Sprintf("%s is a commit id, which Stoker's agents clone since "+
+			"0.6.1 only: request a branch or tag, or set the annotation %s of the GatewaySync to \"true\"",
 			text.Quote(r.Ref), AnnotationAcceptCommits))
 	case r.isCommit():
 		b.test("/spec/git/repo", orNull(sync.Spec.Git.Repo))

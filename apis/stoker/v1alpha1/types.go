@@ -10,7 +10,7 @@ import (
 // The annotations that request a ref of a GatewaySync. Stoker lets the requested ref override spec.git.ref, and removes
 // AnnotationRequestedRef once spec.git.ref has caught up with it.
 //
-// Source: https://github.com/ia-eknorr/stoker-operator, docs/docs/reference/annotations.md.
+// Source: https://github.com/knorrlabs/stoker-operator, docs/docs/reference/annotations.md.
 const (
 	// AnnotationRequestedRef is the short name of a tag or branch, or a commit id.
 	AnnotationRequestedRef = "stoker.io/requested-ref"

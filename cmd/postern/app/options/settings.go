@@ -55,7 +55,7 @@ func Settings() []Setting {
 
 // DefaultSecretSettings returns the cluster-wide default secrets that the environment may set: those of Argo CD Image
 // Updater, such as DOCKER_WEBHOOK_SECRET, and WEBHOOK_HMAC_SECRET and WEBHOOK_BEARER_TOKEN of Stoker:
-// cmd/controller/main.go in ia-eknorr/stoker-operator.
+// cmd/controller/main.go in knorrlabs/stoker-operator.
 func DefaultSecretSettings() []DefaultSecretSetting {
 	var secrets []DefaultSecretSetting
 	for _, sender := range payload.Senders() {

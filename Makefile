@@ -180,6 +180,14 @@ test-ui: build control-plane axe ## Test the page of "kubectl postern ui" in a b
 screenshots: build control-plane ## Write the screenshots in docs/images, of a cluster with many deliveries
 	POSTERN_SCREENSHOTS=documented go test -C test/ui -count=1 -timeout=20m -run=TestScreenshots $(TESTFLAGS) .
 
+.PHONY: runners
+runners: ## Put what runs workflows of GitHub and pipelines of GitLab into bin/runners, with Go and npm (2 minutes, then seconds)
+	@hack/runners.sh
+
+.PHONY: test-runners
+test-runners: build control-plane runners ## Test the action and the template of CI systems as these run them (a minute)
+	POSTERN_RUNNERS=1 go test -count=1 -timeout=20m -v $(TESTFLAGS) ./test/deliver/
+
 .PHONY: test-vendors
 test-vendors: build control-plane vendors ## Decode and deliver the examples of webhooks
 	POSTERN_VENDORS=$(CURDIR)/bin/vendors go test -count=1 $(TESTFLAGS) ./test/vendors/

@@ -66,7 +66,7 @@ check_release() { go vet -C hack/release ./... && go test -C hack/release -count
 
 check_modules() {
     local module failed=0
-    for module in . hack/{tools,lint,promtool,helm,krew,release,terraform,vale} test/ui; do
+    for module in . hack/{actions,tools,lint,promtool,helm,krew,release,terraform,vale} test/ui; do
         go mod -C "$module" tidy -diff || { echo "run \"go mod tidy\" in $module"; failed=1; }
     done
     # It has no packages, so tidy would remove all that it requires.

@@ -15,6 +15,7 @@ var argoCD = Sender{
 	Name: "argocd", Requests: RequestsGitRefs,
 	Expects:  `app.metadata.annotations["git.ref"], app.status.sync.revision or revisions, or app.metadata and ref`,
 	Identity: true, Token: true,
+	identifying: idHeaders, kept: idHeaders,
 	defaultBranch: anyDefaultBranch,
 	shape: anyOf(
 		has("app", "metadata", "annotations", "git.ref"),
@@ -61,7 +62,10 @@ func (s argoCDSource) isGit() bool {
 }
 
 // decodeArgoCD uses the annotation, then a top-level "ref" of the template, then the synced commits.
-func decodeArgoCD(m message, out *Decoded) error {
+func decodeArgoCD(m message, out *Decoded) (err error) {
+	if out.DeliveryID, err = m.deliveryID(idHeaders...); err != nil {
+		return err
+	}
 	p, err := decodeAs[argoCDNotification](m)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 var generic = Sender{
 	Name: postern.SourceGeneric, Requests: RequestsGitRefs, Expects: "ref, and no field of another sender",
 	Identity: true, Signatures: []SignatureScheme{SignatureBody, SignatureSigningToken}, Token: true,
+	identifying: idHeaders, kept: idHeaders,
 	// A script may pass on the repository of a git host's event.
 	defaultBranch: anyDefaultBranch,
 	// What tells of another sender is not a request, although it has a ref. A "ref" in a template is one.
@@ -22,6 +23,10 @@ var generic = Sender{
 	))),
 	decode: decodeGeneric,
 }
+
+// idHeaders have the id of a delivery, of senders that let their users choose headers: as in Standard Webhooks, and as
+// in the draft of the IETF for HTTP: https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
+var idHeaders = []string{"Webhook-Id", "Idempotency-Key"}
 
 // gitHostEvent matches events of git hosts that are not decoded without their headers. The ref of a finding or a run
 // must not be deployed, nor a deleted one. Names that a script may use for fields of its own count only with an object.
@@ -54,7 +59,10 @@ func (s *optionalString) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-func decodeGeneric(m message, out *Decoded) error {
+func decodeGeneric(m message, out *Decoded) (err error) {
+	if out.DeliveryID, err = m.deliveryID(idHeaders...); err != nil {
+		return err
+	}
 	p, err := decodeAs[genericRequest](m)
 	if err != nil {
 		return err

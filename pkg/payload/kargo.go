@@ -12,6 +12,7 @@ import (
 var kargo = Sender{
 	Name: "kargo", Requests: RequestsGitRefs, Expects: "freight.commits, or freight and ref",
 	Identity: true, Token: true,
+	identifying: idHeaders, kept: idHeaders,
 	defaultBranch: anyDefaultBranch,
 	shape:         anyOf(has("freight", "commits"), allOf(hasObject("freight"), hasAll("ref"))),
 	decode:        decodeKargo,
@@ -39,7 +40,10 @@ type kargoCommit struct {
 // in Stoker's receiver, which reads only that commit.
 //
 // The date of the freight is not the time of the event: users promote old freight to roll back.
-func decodeKargo(m message, out *Decoded) error {
+func decodeKargo(m message, out *Decoded) (err error) {
+	if out.DeliveryID, err = m.deliveryID(idHeaders...); err != nil {
+		return err
+	}
 	p, err := decodeAs[kargoPromotion](m)
 	if err != nil {
 		return err

@@ -27,7 +27,8 @@ func TestGoVersion_IsOne(t *testing.T) {
 
 var (
 	chartVersions   = regexp.MustCompile(`(?m)^(?:version|appVersion): (.+)$`)
-	releaseVersions = regexp.MustCompile(`(?:download/v|postern:v|postern-|--version |VERSION=v)(\d+\.\d+\.\d+)\b`)
+	releaseVersions = regexp.MustCompile(
+		`(?:download/v|postern:v|postern-|postern/v|deliver@v|--version |VERSION=v)(\d+\.\d+\.\d+)\b`)
 )
 
 // The documentation names the version that is released next, or was released last: that of the chart.
@@ -38,7 +39,8 @@ func TestVersion_OfDocumentationIsTheCharts(t *testing.T) {
 	}
 	for _, page := range []string{
 		"README.md", "charts/postern/README.md", "docs/install.md", "docs/install/helm.md", "docs/kubectl.md",
-		"docs/releases.md",
+		"docs/releases.md", "docs/senders/ci.md", "artifacts/senders/github-actions.yaml",
+		"artifacts/senders/gitlab-ci.yaml",
 	} {
 		named := releaseVersions.FindAllSubmatch(read(t, "../../"+page), -1)
 		if len(named) == 0 {

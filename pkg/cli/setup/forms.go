@@ -151,7 +151,7 @@ var forms = map[string]form{
 		CA: caNo, Fields: []formField{{Label: "--push-endpoint", Value: queryValue}},
 	},
 	"generic": {
-		Title: "CI jobs and other senders of JSON", Page: "generic", Where: "the job", Method: byToken, CA: caYes,
+		Title: "Senders of JSON", Page: "generic", Where: "the sender", Method: byToken, CA: caYes,
 		CAPlace: "curl --cacert", Unnamed: true,
 		Fields: []formField{
 			{Label: "URL", Value: urlValue},

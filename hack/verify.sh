@@ -62,16 +62,19 @@ check_terraform() { go test -C hack/terraform -count=1 ./...; }
 
 check_ui() { go vet -C test/ui ./...; }
 
+check_sdks() { go vet -C test/sdks ./... && go test -C test/sdks -count=1 ./...; }
+
 check_release() { go vet -C hack/release ./... && go test -C hack/release -count=1 ./...; }
 
 check_modules() {
     local module failed=0
-    for module in . hack/{actions,tools,lint,promtool,helm,krew,release,terraform,vale} test/ui; do
+    for module in . hack/{actions,tools,lint,promtool,helm,krew,release,terraform,vale} test/{ui,sdks}; do
         go mod -C "$module" tidy -diff || { echo "run \"go mod tidy\" in $module"; failed=1; }
     done
     # It has no packages, so tidy would remove all that it requires.
     go -C hack/crds mod download || failed=1
-    # Tidy would download minutes of modules. "make argocd" fails if one is missing in hack/argocd.
+    # Tidy would download minutes of modules. "make argocd" fails if one is missing in hack/argocd, and "make senders" if
+    # one is in hack/argoevents or hack/tekton.
     return $failed
 }
 
@@ -99,6 +102,7 @@ check prose 'prose (Vale is built from its Go modules: 3 minutes the first time)
 check terraform 'the Terraform module'
 check release 'the program that makes releases'
 check ui 'the tests in a browser'
+check sdks 'what the libraries of others send'
 check modules 'modules are tidy'
 check alerts 'alerts (promtool is built from its Go modules: 3 minutes the first time)'
 check generated 'generated files are current'

@@ -122,6 +122,9 @@ type DeliveryEvent struct {
 	DeliveryID    string
 	Time          *metav1.MicroTime
 	DefaultBranch bool
+	// Passed is what the commit passed, as an entry of the annotation postern.dev/deploy-on: "workflow_run:CI". It is
+	// empty for events that do not report that.
+	Passed string
 	// ChangedFiles are clean paths below the root of the repository, sorted. They are either all or none.
 	ChangedFiles          []string
 	ChangedFilesTruncated bool

@@ -143,7 +143,8 @@ func TestVerifier_RegistriesByOwnKeyOnly(t *testing.T) {
 	for source, key := range map[string]string{
 		"acr": "acr", "aliyun-acr": "aliyun-acr", "cloudevents": "cloudevents", "distribution": "distribution",
 		"docker.io": "docker",
-		"ecr":       "ecr", "gar": "gar", "ghcr.io": "ghcr", "harbor": "harbor", "jfrog": "jfrog", "nexus": "nexus",
+		"ecr":       "ecr", "gar": "gar", "ghcr.io": "ghcr", "gitea-packages": "gitea-packages", "harbor": "harbor",
+		"jfrog": "jfrog", "nexus": "nexus",
 		"quay.io": "quay", "zot": "zot",
 	} {
 		v := NewVerifier(Config{RequireSecret: true}, secretsWith(map[string]string{
@@ -163,7 +164,8 @@ func TestVerifier_QueryTokenOfRegistries(t *testing.T) {
 	for source, want := range map[string]Method{
 		"docker.io": MethodQueryToken, "quay.io": MethodQueryToken, "aliyun-acr": MethodQueryToken,
 		"cloudevents": MethodQueryToken, "gar": MethodQueryToken,
-		"acr": "", "distribution": "", "ecr": "", "ghcr.io": "", "harbor": "", "jfrog": "", "nexus": "", "zot": "",
+		"acr": "", "distribution": "", "ecr": "", "ghcr.io": "", "gitea-packages": "", "harbor": "", "jfrog": "",
+		"nexus": "", "zot": "",
 	} {
 		keys := map[string]string{payload.SecretKey(source): "own"}
 		v := NewVerifier(Config{RequireSecret: true}, secretsWith(keys))

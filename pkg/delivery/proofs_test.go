@@ -75,6 +75,7 @@ var provers = map[string]string{
 	"generic":          "yyy--y-", // a script signs as it likes
 	"ghcr.io":          "yy---y-",
 	"gitea":            "yy---y-",
+	"gitea-packages":   "yy---y-",
 	"github":           "yy---y-",
 	"gitlab":           "yyy--y-", // signs by its signing token alone; a relay signs the body
 	"harbor":           "y----y-", // does not sign; may send CloudEvents

@@ -257,6 +257,10 @@ func noMatchMessage(by string, events []postern.DeliveryEvent) string {
 		return by + " wants what was pushed"
 	}
 	message := by + " wants " + truncateText(describeEvent(&events[0]))
+	if passed := events[0].Passed; passed != "" {
+		message += fmt.Sprintf(", which passed %s: a target does if its annotation %s lists that", text.Quote(passed),
+			target.AnnotationDeployOn)
+	}
 	switch others := len(events) - 1; others {
 	case 0:
 		return message

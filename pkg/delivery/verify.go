@@ -37,8 +37,8 @@ func (d *Deliverer) verify(ctx context.Context, r *Request) (credential.Method, 
 }
 
 // verifySource is verify for the claimed source, or the one that the event headers name; known is false if there is
-// neither. Webhooks of GitHub send the events of packages together with those of the repository. With the secret of the
-// repository they are a GitHub webhook, which requests no image.
+// neither. Webhooks of GitHub and Gitea send the events of packages together with those of the repository. With the
+// secret of the repository they are a webhook of the git host, which requests no image.
 func (d *Deliverer) verifySource(ctx context.Context, r *Request) (method credential.Method, known bool, err error) {
 	spec := &r.Delivery.Spec
 	claimed := spec.Source

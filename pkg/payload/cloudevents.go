@@ -60,7 +60,7 @@ type imagePush struct {
 
 func decodeCloudEvents(m message, out *Decoded) error {
 	if !m.batch {
-		return decodeImagePush(m, m, out)
+		return decodeCloudEvent(m, m, out)
 	}
 	batch, err := decodeAs[list[rawValue]](m)
 	if err != nil {
@@ -74,7 +74,7 @@ func decodeCloudEvents(m message, out *Decoded) error {
 		if err != nil {
 			return err
 		}
-		if err := decodeImagePush(m, item, out); err != nil {
+		if err := decodeCloudEvent(m, item, out); err != nil {
 			return err
 		}
 	}
@@ -84,17 +84,25 @@ func decodeCloudEvents(m message, out *Decoded) error {
 	return nil
 }
 
-// decodeImagePush decodes an event of a delivery.
-func decodeImagePush(delivery, m message, out *Decoded) error {
+// decodeCloudEvent decodes an event of a delivery.
+func decodeCloudEvent(delivery, m message, out *Decoded) error {
 	e, err := readCloudEvent(m)
 	if err != nil {
 		return err
 	}
 	out.DeliveryID = e.ID
+	if strings.HasPrefix(e.Type, cdEventPrefix) {
+		return decodeCDEvent(delivery, e, out)
+	}
 	if !isImagePushType(e.Type) {
 		out.ignore(IgnoredEvent, "the CloudEvent %s is not known to announce a new image", quote(e.Type))
 		return nil
 	}
+	return decodeImagePush(delivery, e, out)
+}
+
+// decodeImagePush decodes an event whose data are an imagePush.
+func decodeImagePush(delivery message, e cloudEvent, out *Decoded) error {
 	data, err := e.data()
 	if err != nil {
 		return err

@@ -44,6 +44,7 @@ const (
 	IgnoredNotBranchOrTag = "NotBranchOrTag" // a pull request, note or other ref
 	IgnoredInvalidRef     = "InvalidRef"     // a ref that can't be requested
 	IgnoredNothingPushed  = "NothingPushed"  // a push that moved no ref
+	IgnoredNotPassed      = "NotPassed"      // a run that did not succeed, or was not for a push to the repository
 	IgnoredNotAnImage     = "NotAnImage"     // a chart, a layer, a signature or another artifact
 	IgnoredDigestOnly     = "DigestOnly"     // an image without a tag cannot be compared
 	IgnoredDigest         = "DigestIgnored"  // a digest that is not valid next to a tag that is
@@ -54,7 +55,7 @@ func IsIgnoredReason(reason string) bool {
 	switch reason {
 	case IgnoredPing, IgnoredEvent, IgnoredAction, IgnoredDraft, IgnoredRefCreated, IgnoredRefDeleted,
 		IgnoredNotBranchOrTag, IgnoredInvalidRef, IgnoredNothingPushed,
-		IgnoredNotAnImage, IgnoredDigestOnly, IgnoredDigest:
+		IgnoredNotPassed, IgnoredNotAnImage, IgnoredDigestOnly, IgnoredDigest:
 		return true
 	}
 	return false

@@ -19,6 +19,7 @@ var gitea = Sender{
 		"X-Gogs-Event", "X-Gogs-Delivery",
 	},
 	defaultBranch: [][]string{{"repository", "default_branch"}},
+	family:        giteaFamily,
 	namedBy:       hasAnyHeader(giteaHeaders...),
 	// GitHub's sender has a "login" only.
 	shape:  allOf(has("sender", "username"), anyEvent(giteaEvents)),
@@ -63,6 +64,15 @@ var giteaHeaders = []string{
 	"X-GitHub-Event-Type",
 }
 
+// giteaDeliveryHeaders and giteaEventHeaders have the id of the delivery and the name of the event, best first.
+var (
+	giteaDeliveryHeaders = []string{"X-Gitea-Delivery", "X-Forgejo-Delivery", "X-Gogs-Delivery", "X-GitHub-Delivery"}
+	giteaEventHeaders    = []string{
+		"X-Gitea-Event", "X-Forgejo-Event", "X-Gogs-Event", "X-GitHub-Event",
+		"X-Gitea-Event-Type", "X-Forgejo-Event-Type", "X-Gogs-Event-Type", "X-GitHub-Event-Type",
+	}
+)
+
 // giteaEvents are the events that are detected without headers.
 var giteaEvents = []eventShape{
 	{"release", has("release", "tag_name")},
@@ -72,13 +82,10 @@ var giteaEvents = []eventShape{
 }
 
 func decodeGitea(m message, out *Decoded) (err error) {
-	out.DeliveryID, err = m.deliveryID("X-Gitea-Delivery", "X-Forgejo-Delivery", "X-Gogs-Delivery", "X-GitHub-Delivery")
-	if err != nil {
+	if out.DeliveryID, err = m.deliveryID(giteaDeliveryHeaders...); err != nil {
 		return err
 	}
-	_, name := firstHeader(m.header,
-		"X-Gitea-Event", "X-Forgejo-Event", "X-Gogs-Event", "X-GitHub-Event",
-		"X-Gitea-Event-Type", "X-Forgejo-Event-Type", "X-Gogs-Event-Type", "X-GitHub-Event-Type")
+	_, name := firstHeader(m.header, giteaEventHeaders...)
 	switch name = cmp.Or(name, eventByShape(m, giteaEvents)); name {
 	case "push":
 		return decodeGiteaPush(m, out)

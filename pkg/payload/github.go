@@ -35,6 +35,9 @@ var gitHubEvents = []eventShape{
 	{"create", hasAll("ref", "pusher_type", "master_branch")},
 	{"delete", hasAll("ref", "pusher_type")},
 	{"ping", hasAll("zen", "hook_id")},
+	{"workflow_run", allOf(hasAll("action"), hasObject("workflow_run"),
+		// Deployments have one too, and so has Gitea.
+		not(anyOf(hasAny("deployment", "deployment_status"), has("sender", "username"))))},
 }
 
 // gitHubEvent contains the used fields of GitHub's release and push events:
@@ -73,6 +76,8 @@ func decodeGitHub(m message, out *Decoded) (err error) {
 		return decodeGitHubRelease(m, out)
 	case "push":
 		return decodeGitHubPush(m, out)
+	case "workflow_run":
+		return decodeGitHubWorkflowRun(m, out)
 	case "create":
 		out.ignore(IgnoredRefCreated, "a new branch or tag; GitHub also sends a push for it, and only the push counts")
 	case "delete":

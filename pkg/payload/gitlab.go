@@ -116,6 +116,8 @@ func decodeGitLab(m message, out *Decoded) (err error) {
 		return decodeGitLabRepositoryUpdate(m, out)
 	case "release":
 		return decodeGitLabRelease(m, out)
+	case "pipeline":
+		return decodeGitLabPipeline(m, out)
 	}
 	out.ignore(IgnoredEvent, "the event %s asks for no ref; send releases, pushes or tag pushes", quote(name))
 	return nil

@@ -156,6 +156,7 @@ func outcomeOf(t *testing.T, d Decoded, err error) []byte {
 		fields := map[string]any{
 			"Source": e.Source, "Type": e.Event, "Ref": e.Ref, "RefType": string(e.RefType),
 			"Repository": e.Repository, "SSHURL": e.SSHURL, "Revision": e.Revision, "DeliveryID": e.DeliveryID,
+			"Passed": e.Passed,
 		}
 		for name, value := range fields {
 			if value == "" {

@@ -11,7 +11,8 @@ import (
 // registryURLPayloads are golden payloads of the registries.
 var registryURLPayloads = []string{
 	"acr/push-full", "aliyun-acr/full", "cloudevents/ecr-full", "distribution/registry-url", "docker.io/full",
-	"ecr/push-full", "gar/insert-full", "ghcr.io/package-full", "harbor/push-full", "jfrog/pushed-full",
+	"ecr/push-full", "gar/insert-full", "ghcr.io/package-full", "gitea-packages/created-full",
+	"harbor/push-full", "jfrog/pushed-full",
 	"nexus/created-full", "quay.io/own-installation", "zot/updated-full",
 }
 

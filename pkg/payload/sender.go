@@ -84,8 +84,8 @@ const (
 // senders is the table of sender types. It is read-only. Detection by header and by shape uses the first match, so a
 // sender that also sends another sender's headers or shape comes first.
 var senders = []Sender{
-	gitea, gitLab, bitbucketServer, bitbucket, azureDevOps, ghcr, gitHub, argoCD, kargo, nexus, distribution, zot,
-	harbor, cloudEvents, dockerHub, aliyunACR, quay, acr, ecr, gar, jfrog, generic,
+	giteaPackages, gitea, gitLab, bitbucketServer, bitbucket, azureDevOps, ghcr, gitHub, argoCD, kargo, nexus,
+	distribution, zot, harbor, cloudEvents, dockerHub, aliyunACR, quay, acr, ecr, gar, jfrog, generic,
 }
 
 // sendersByName has the same senders, sorted by name.

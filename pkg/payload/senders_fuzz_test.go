@@ -27,6 +27,7 @@ func FuzzGAR(f *testing.F)             { fuzzDecoder(f, "gar") }
 func FuzzGeneric(f *testing.F)         { fuzzDecoder(f, "generic") }
 func FuzzGHCR(f *testing.F)            { fuzzDecoder(f, "ghcr.io") }
 func FuzzGitea(f *testing.F)           { fuzzDecoder(f, "gitea") }
+func FuzzGiteaPackages(f *testing.F)   { fuzzDecoder(f, "gitea-packages") }
 func FuzzGitHub(f *testing.F)          { fuzzDecoder(f, "github") }
 func FuzzGitLab(f *testing.F)          { fuzzDecoder(f, "gitlab") }
 func FuzzHarbor(f *testing.F)          { fuzzDecoder(f, "harbor") }

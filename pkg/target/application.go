@@ -141,6 +141,9 @@ func (applicationKind) decide(obj object, r Request, s *planState) decision {
 		}
 		candidates = func() []appSource { return followed }
 	}
+	if refused := b.checkDeployOn(); refused != nil {
+		return *refused
+	}
 	origin, refused := b.checkOrigin(applicationKind{}, app)
 	if refused != nil {
 		return *refused

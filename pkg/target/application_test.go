@@ -72,6 +72,7 @@ func TestDecideApplication_Annotates(t *testing.T) {
 			},
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "main"},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1deploy-on", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1update-target-revision", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "1111"},
@@ -109,6 +110,7 @@ func TestDecideApplication_Annotates(t *testing.T) {
 			},
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "main"},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1deploy-on", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1update-target-revision", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "1111"},
@@ -148,6 +150,7 @@ func TestDecideApplication_Annotates(t *testing.T) {
 			},
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "main"},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1deploy-on", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1update-target-revision", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": null},

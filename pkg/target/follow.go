@@ -76,6 +76,9 @@ func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 			return nil, err
 		}
 		for name, obj := range found {
+			if r.Passed != "" && !deploysOn(obj.GetAnnotations(), r) {
+				continue // most targets do not ask for such events
+			}
 			key.Name = name
 			if followed, problem := kind.follows(obj, r); followed || problem != nil {
 				matches = append(matches, Match{key, problem, followed && kind.isUnaffected(obj, r)})

@@ -82,6 +82,9 @@ func (gatewaySyncKind) decide(obj object, r Request, s *planState) decision {
 			return b.notFollowed(problem)
 		}
 	}
+	if refused := b.checkDeployOn(); refused != nil {
+		return *refused
+	}
 	note, refused := b.checkOrigin(gatewaySyncKind{}, sync)
 	switch {
 	case refused != nil:

@@ -58,6 +58,7 @@ func TestDecideGatewaySync(t *testing.T) {
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": null},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1deploy-on", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at", "value": null},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-by", "value": null},
@@ -85,6 +86,7 @@ func TestDecideGatewaySync(t *testing.T) {
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v1.5.0"},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": null},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1deploy-on", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at",
 					"value": "2026-02-01T12:00:00Z"},
@@ -111,6 +113,7 @@ func TestDecideGatewaySync(t *testing.T) {
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": null},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1deploy-on", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at",
 					"value": "2026-02-01T12:00:00Z"},

@@ -218,6 +218,8 @@ const (
 	ReasonCommitNotAccepted = "CommitNotAccepted"
 	// ReasonNotFollowed: the request did not name the target, and the target does not follow it.
 	ReasonNotFollowed = "NotFollowed"
+	// ReasonNotDeployedOn: the owner of the target deploys on other events.
+	ReasonNotDeployedOn = "NotDeployedOn"
 	// ReasonNotAffected: the target follows the pushed branch, but the push changed no file that concerns it.
 	ReasonNotAffected = "NotAffected"
 	// ReasonSuperseded: a newer request was, or is, written to the target.

@@ -83,8 +83,8 @@ func TestReceiver_RegistriesByOwnSecret(t *testing.T) {
 	delete(secrets, "webhook.gar-secret")
 	w.secret(withNexus(secrets))
 	other.secret(map[string]string{"webhook.gar-secret": newSecret(), "webhook.docker-secret": "\n"})
-	const oneOf = "with one of acr, aliyun-acr, cloudevents, distribution, docker.io, ecr, gar, ghcr.io, harbor, " +
-		"jfrog, nexus, quay.io, zot; "
+	const oneOf = "with one of acr, aliyun-acr, cloudevents, distribution, docker.io, ecr, gar, ghcr.io, " +
+		"gitea-packages, harbor, jfrog, nexus, quay.io, zot; "
 	w.eventually(func() error {
 		got, err := anonymous.post(t.Context(), "webhook?type=github", []byte(useless), nil)
 		if err == nil && !strings.Contains(string(got.body), oneOf) {

@@ -17,21 +17,23 @@ import (
 
 // Images in the payloads of package payload.
 var (
-	atDockerHub    = fleetImage{"docker-hub", "example/shop", "docker.io/example/shop"}
-	atGHCR         = imageAt("ghcr", "ghcr.io/example/shop")
-	atHarbor       = imageAt("harbor", "harbor.example.com/team/shop")
-	atQuay         = imageAt("quay", "quay.io/example/shop")
-	atAliyun       = imageAt("aliyun", "registry.cn-hangzhou.aliyuncs.com/team/shop")
-	atACR          = imageAt("acr", "example.azurecr.io/team/shop")
-	atECR          = imageAt("ecr", "111122223333.dkr.ecr.eu-central-1.amazonaws.com/team/shop")
-	atDistribution = imageAt("distribution", "registry.example.com:5000/team/shop")
-	atZot          = imageAt("zot", "zot.example.com:5000/team/shop")
-	atGAR          = imageAt("gar", "europe-west3-docker.pkg.dev/example/team/shop")
-	atJFrog        = imageAt("jfrog", "example.jfrog.io/docker-local/team/shop")
-	atNexus        = imageAt("nexus", "nexus.example.com:8082/team/shop")
+	atDockerHub     = fleetImage{"docker-hub", "example/shop", "docker.io/example/shop"}
+	atGHCR          = imageAt("ghcr", "ghcr.io/example/shop")
+	atGiteaPackages = imageAt("gitea", "gitea.example.com/team/shop")
+	atHarbor        = imageAt("harbor", "harbor.example.com/team/shop")
+	atQuay          = imageAt("quay", "quay.io/example/shop")
+	atAliyun        = imageAt("aliyun", "registry.cn-hangzhou.aliyuncs.com/team/shop")
+	atACR           = imageAt("acr", "example.azurecr.io/team/shop")
+	atECR           = imageAt("ecr", "111122223333.dkr.ecr.eu-central-1.amazonaws.com/team/shop")
+	atDistribution  = imageAt("distribution", "registry.example.com:5000/team/shop")
+	atZot           = imageAt("zot", "zot.example.com:5000/team/shop")
+	atGAR           = imageAt("gar", "europe-west3-docker.pkg.dev/example/team/shop")
+	atJFrog         = imageAt("jfrog", "example.jfrog.io/docker-local/team/shop")
+	atNexus         = imageAt("nexus", "nexus.example.com:8082/team/shop")
 
 	registryImages = []fleetImage{
-		atDockerHub, atGHCR, atHarbor, atQuay, atAliyun, atACR, atECR, atDistribution, atZot, atGAR, atJFrog, atNexus,
+		atDockerHub, atGHCR, atGiteaPackages, atHarbor, atQuay, atAliyun, atACR, atECR, atDistribution, atZot, atGAR,
+		atJFrog, atNexus,
 	}
 )
 
@@ -58,6 +60,8 @@ var registrySenders = []registrySender{
 		key: "webhook.docker-secret", method: "QueryToken"},
 	{source: "ghcr.io", payload: "ghcr.io/package-full.json", image: atGHCR, tag: "v1.4.0", digest: true,
 		key: "webhook.ghcr-secret", method: "HMAC", proof: bySignature},
+	{source: "gitea-packages", payload: "gitea-packages/created-full.json", image: atGiteaPackages, tag: "1.4.0",
+		key: "webhook.gitea-packages-secret", method: "HMAC", proof: bySignature},
 	{source: "harbor", payload: "harbor/push-full.json", image: atHarbor, tag: "1.4.0", digest: true,
 		method: "ServiceAccount"},
 	{source: "harbor", payload: "harbor/cloudevent-binary.json", image: atHarbor, tag: "1.5.0", digest: true,
@@ -77,6 +81,8 @@ var registrySenders = []registrySender{
 		key: "webhook.ecr-secret", method: "Token", proof: byWebhookSecret},
 	{source: "distribution", payload: "distribution/push-full.json", image: atDistribution, tag: "1.4.0", digest: true,
 		key: "webhook.distribution-secret", method: "Token", proof: byWebhookSecret},
+	{source: "cloudevents", payload: "cloudevents/cdevents-published-port.json", image: atDistribution, tag: "1.5.0",
+		method: "ServiceAccount"},
 	{source: "zot", payload: "zot/updated-full.json", image: atZot, tag: "1.4.0", digest: true,
 		registryURL: "zot.example.com:5000", method: "ServiceAccount"},
 	{source: "gar", payload: "gar/insert-full.json", image: atGAR, tag: "1.4.0", digest: true,

@@ -88,6 +88,8 @@ func gitHub(file string, body []byte) (Example, error) {
 		e.Want = pushed(f.text("ref"), f.text("after"))
 	case event == "release" && (action == "published" || action == "released"):
 		e.Want = released(f)
+	case event == "workflow_run" && action == "completed":
+		e.Want = passedRun(f)
 	case event == "package" || event == "registry_package":
 		e.Source = "ghcr.io"
 		if p := f.object(event); p.text("package_type") == "CONTAINER" && action == "published" {
@@ -97,6 +99,19 @@ func gitHub(file string, body []byte) (Example, error) {
 		}
 	}
 	return e, err
+}
+
+// passedRun returns what a run of a workflow requests: the branch or tag of a push to the repository itself.
+func passedRun(f fields) []string {
+	run := f.object("workflow_run")
+	if run.text("conclusion") != "success" || run.text("event") != "push" ||
+		run.object("head_repository")["id"] != f.object("repository")["id"] {
+		return nil
+	}
+	if run.text("head_branch") == f.text("repository", "default_branch") {
+		return []string{"Branch " + run.text("head_branch")}
+	}
+	return []string{" " + run.text("head_branch")} // it may be a tag
 }
 
 // released returns what the publication of a release requests.
@@ -121,6 +136,10 @@ func gitLab(file string, body []byte) (Example, error) {
 		e.Want = pushed(f.text("ref"), f.text("after"))
 	case kind == "release" && f.text("action") == "create":
 		e.Want = []string{"Tag " + f.text("tag")}
+	case kind == "pipeline" && f.text("object_attributes", "status") == "success" &&
+		f.text("object_attributes", "source") == "push":
+		refType := map[bool]string{false: "Branch ", true: "Tag "}[f.object("object_attributes")["tag"] == true]
+		e.Want = []string{refType + f.text("object_attributes", "ref")}
 	}
 	return e, err
 }

@@ -128,6 +128,10 @@ type DeliveryEvent struct {
 	// Whether the ref is known to be the repository's default branch, to which HEAD refers.
 	// +optional
 	DefaultBranch bool `json:"defaultBranch,omitempty"`
+	// What the commit passed, if the event reports that: workflow_run:CI, pipeline. Only targets whose annotation
+	// postern.dev/deploy-on lists it take the ref.
+	// +optional
+	Passed string `json:"passed,omitempty"`
 	// Files that the push of a branch added, changed or removed, as paths below the root of the repository, sorted. At
 	// most 500, with 8 KiB in total. If the sender does not report all of them, or there are more, the list is absent,
 	// and every file may have changed.

@@ -188,7 +188,7 @@ type textField struct{ name, value string }
 func textFields(e *postern.DeliveryEvent) []textField {
 	return []textField{
 		{"source", e.Source}, {"event", e.Event}, {"repository", e.Repository}, {"sshURL", e.SSHURL},
-		{"revision", e.Revision}, {"deliveryID", e.DeliveryID},
+		{"revision", e.Revision}, {"deliveryID", e.DeliveryID}, {"passed", e.Passed},
 	}
 }
 

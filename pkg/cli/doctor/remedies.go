@@ -109,6 +109,8 @@ func (e *examiner) explainUnwanted(ctx context.Context, o outcome) (message, com
 	switch o.reason {
 	case target.ReasonSuperseded:
 		return o.message + ". To have it all the same, redeliver it", e.redeliver(o.delivery)
+	case target.ReasonNotDeployedOn:
+		return o.message + ". Redelivered, it is written all the same", e.redeliver(o.delivery)
 	case target.ReasonNotAffected:
 		return o.message + ". Redelivered, it is refreshed all the same", e.redeliver(o.delivery)
 	case target.ReasonCommitNotAccepted:

@@ -81,6 +81,8 @@ func headersOf(source string, body []byte, id string, now time.Time) http.Header
 		pairs = append(pairs, "X-GitHub-Event", ghcrEvent(m), "X-GitHub-Delivery", id)
 	case "gitea":
 		pairs = append(pairs, "X-Gitea-Event", giteaEvent(m), "X-Gitea-Delivery", id)
+	case "gitea-packages":
+		pairs = append(pairs, "X-Gitea-Event", "package", "X-GitHub-Event", "package", "X-Gitea-Delivery", id)
 	case "gitlab":
 		pairs = append(pairs, "X-Gitlab-Event", gitLabEvent(m), "X-Gitlab-Event-UUID", id)
 	case "bitbucket":
@@ -125,6 +127,8 @@ func gitHubEvent(m members) string {
 		return "create"
 	case m.has("ref", "ref_type"):
 		return "delete"
+	case m.has("workflow_run"):
+		return "workflow_run"
 	default:
 		return ""
 	}

@@ -183,6 +183,20 @@ var forms = map[string]form{
 			{Label: "Authorization header", Value: bearerValue, Method: byToken},
 		},
 	},
+	"gitea-packages": {
+		Title: "Gitea and Forgejo packages", Page: "gitea-packages",
+		Where:  "Settings → Webhooks → Add webhook → Gitea",
+		Method: byToken, CA: caYes, CAPlace: "the server's system",
+		Fields: []formField{
+			{Label: "Target URL", Value: urlValue},
+			{Label: "HTTP method", Value: "POST"},
+			{Label: "POST content type", Value: "application/json"},
+			{Label: "Secret", Value: "empty", Method: byToken},
+			{Label: "Secret", Value: secretValue, Method: byHMAC},
+			{Label: "Trigger on", Value: "Custom events: Package"},
+			{Label: "Authorization header", Value: bearerValue, Method: byToken},
+		},
+	},
 	"github": {
 		Title: "GitHub", Page: "github", Where: "Settings → Webhooks → Add webhook", Method: byHMAC, CA: caOff,
 		Fields: []formField{

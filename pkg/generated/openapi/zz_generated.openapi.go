@@ -2888,6 +2888,13 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 							Format:      "",
 						},
 					},
+					"passed": {
+						SchemaProps: spec.SchemaProps{
+							Description: "What the commit passed, if the event reports that: workflow_run:CI, pipeline. Only targets whose annotation postern.dev/deploy-on lists it take the ref.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 					"changedFiles": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{

@@ -52,7 +52,7 @@ func (tt *tekton) steps(uid, ref string) (steps []tektonStep) {
 		tt.T.Fatal(err)
 	}
 	run := writeFile(tt.T, tt.dir, "run.yaml", `{"apiVersion": "tekton.dev/v1", "kind": "TaskRun",
-		"metadata": {"name": "deliver-1", "namespace": "demo", "uid": "` + uid + `"},
+		"metadata": {"name": "deliver-1", "namespace": "demo", "uid": "`+uid+`"},
 		"spec": {"taskRef": {"name": "deliver"}, "params": `+string(params)+`}}`)
 	task := filepath.Join(checkout(tt.T), "artifacts/senders/tekton-task.yaml")
 	output := tt.run("bin/senders/tekton", "steps", task, run)

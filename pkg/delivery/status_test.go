@@ -284,3 +284,18 @@ func TestStatus_NamesUnmatchedPush(t *testing.T) {
 		}
 	}
 }
+
+// A run that no target deploys on is a common reason to ask why nothing happens.
+func TestNoMatchMessage_SaysHowToDeployOnWhatPassed(t *testing.T) {
+	event := postern.DeliveryEvent{Ref: "main", Repository: "https://git.example.com/plant.git"}
+	for passed, want := range map[string]string{
+		"": "nothing wants main of https://git.example.com/plant.git",
+		"workflow_run:CI": `nothing wants main of https://git.example.com/plant.git, which passed "workflow_run:CI": ` +
+			"a target does if its annotation postern.dev/deploy-on lists that",
+	} {
+		event.Passed = passed
+		if got := noMatchMessage("nothing", []postern.DeliveryEvent{event}); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -51,7 +51,7 @@ var ignored = []struct{ payload, reason string }{
 	{"github/delete-branch.json", "RefDeleted"},
 	{"github/ping.json", "Ping"},
 	{"github/issues.json", "EventIgnored"},
-	{"github/workflow-run.json", "EventIgnored"},
+	{"github/workflow-run.json", "NotPassed"}, {"github/deployment.json", "EventIgnored"},
 }
 
 // senderOf authenticates as a payload's sender: GitHub signs, the others have a ServiceAccount token.

@@ -28,7 +28,9 @@ type credentials struct {
 	message          *signedMessage // by a signing token; nil if there is none
 	tokens           []string       // never empty strings
 	queryTokens      []string       // at most one
-	unreadableReason Reason         // why the first unreadable credential could not be read; "" if all could
+	idTokens         []IDToken      // at most one of each header
+	idTokenProblem   Reason         // why an OIDC token could not be read; "" if all could
+	unreadableReason Reason         // why the first other unreadable credential could not be read; "" if all could
 }
 
 // readCredentials reads the credentials of an attempt. now is the time to check timestamps against.
@@ -45,6 +47,7 @@ func readCredentials(a Attempt, now time.Time) credentials {
 	}
 	tokens, problem := authorizationTokens(a)
 	c.tokens, c.unreadableReason = append(c.tokens, tokens...), cmp.Or(c.unreadableReason, problem)
+	c.idTokens, c.idTokenProblem = readIDTokens(a, now)
 	switch {
 	case a.QuerySecret == "":
 	case sender.QueryToken:

@@ -32,7 +32,7 @@ func TestDefaultsReloader_ChangedFile(t *testing.T) {
 		t.Helper()
 		for token, valid := range want {
 			a := Attempt{Namespace: "shop", Source: "generic", Header: map[string][]string{"X-Webhook-Token": {token}}}
-			if _, err := NewVerifier(Config{RequireSecret: true}, secrets).Verify(a); (err == nil) != valid {
+			if _, err := NewVerifier(Config{RequireSecret: true}, secrets).Verify(t.Context(), a); (err == nil) != valid {
 				t.Errorf("%s, %s: got error %v, want accepted: %t", when, token, err, valid)
 			}
 		}
@@ -74,7 +74,7 @@ func TestDefaultsReloader_NoFiles(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := NewVerifier(Config{RequireSecret: true},
-		secrets).Verify(Attempt{Namespace: "shop", Source: "quay.io", QuerySecret: "quay"}); err != nil {
+		secrets).Verify(t.Context(), Attempt{Namespace: "shop", Source: "quay.io", QuerySecret: "quay"}); err != nil {
 		t.Error(err)
 	}
 }

@@ -4,14 +4,15 @@
 package credential
 
 import (
+	"cmp"
 	"context"
 	"errors"
 )
 
-// Acceptance is a namespace that accepts an attempt, and the method that authenticated it.
+// Acceptance is a namespace that accepts an attempt, and what authenticated it.
 type Acceptance struct {
 	Namespace string
-	Method    Method
+	Proof
 }
 
 // VerifyInNamespaces verifies one attempt without a target in each of namespaces, with the secrets of that namespace.
@@ -29,7 +30,7 @@ func (v *Verifier) VerifyInNamespaces(ctx context.Context, namespaces []string, 
 	a.Target = nil
 	presented := readCredentials(a, v.config.Now())
 	// Most namespaces use only the default secrets for the attempt. Verify these once.
-	byDefault := v.resultFor(a, v.secrets.defaultsFor(a), presented)
+	byDefault := v.resultFor(ctx, a, v.secrets.defaultsFor(a), presented)
 	results := []verifyResult{byDefault}
 	var accepted []Acceptance
 	for _, namespace := range namespaces {
@@ -39,11 +40,11 @@ func (v *Verifier) VerifyInNamespaces(ctx context.Context, namespaces []string, 
 		a.Namespace = namespace
 		result := byDefault
 		if valid, overridden := v.secrets.namespaceSecretsFor(a); overridden {
-			result = v.resultFor(a, valid, presented)
+			result = v.resultFor(ctx, a, valid, presented)
 		}
 		results = append(results, result)
 		if result.err == nil {
-			accepted = append(accepted, Acceptance{namespace, result.method})
+			accepted = append(accepted, Acceptance{namespace, result.proof})
 		}
 	}
 	if len(accepted) > 0 || len(namespaces) == 0 && byDefault.err == nil {
@@ -59,28 +60,33 @@ func (v *Verifier) CanAccept(source string) bool {
 }
 
 type verifyResult struct {
-	method Method
-	err    error
+	proof Proof
+	err   error
 }
 
-func (v *Verifier) resultFor(a Attempt, valid validSecrets, presented credentials) verifyResult {
-	method, err := v.verifyWith(a, valid, presented)
-	return verifyResult{method, err}
+func (v *Verifier) resultFor(
+	ctx context.Context, a Attempt, valid validSecrets, presented credentials,
+) verifyResult {
+	proof, err := v.verifyWith(ctx, a, valid, presented)
+	return verifyResult{proof, err}
 }
 
-// mostSpecificRejection returns a rejection because of a secret that did not match, or otherwise the first one.
+// mostSpecificRejection returns a rejection of a token that may be accepted later, or because of a secret that did not
+// match, or otherwise the first one.
 func mostSpecificRejection(results []verifyResult) error {
-	var first error
+	var first, mismatch error
 	for _, result := range results {
 		var rejection *Rejection
 		switch {
 		case !errors.As(result.err, &rejection):
 			continue
-		case rejection.Reason == ReasonSignatureMismatch || rejection.Reason == ReasonTokenMismatch:
+		case rejection.RetryAfter > 0:
 			return rejection
+		case mismatch == nil && rejection.isMismatch():
+			mismatch = rejection
 		case first == nil:
 			first = rejection
 		}
 	}
-	return first
+	return cmp.Or(mismatch, first)
 }

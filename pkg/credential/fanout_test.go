@@ -32,27 +32,27 @@ func TestVerifyInNamespaces(t *testing.T) {
 		want       []Acceptance
 		reason     Reason
 	}{
-		"a namespace's own": {nil, false, abc, "of-a", []Acceptance{{"a", MethodQueryToken}}, ""},
+		"a namespace's own": {nil, false, abc, "of-a", []Acceptance{{"a", Proof{Method: MethodQueryToken}}}, ""},
 		"the default": {map[string]string{"webhook.docker-secret": "d"}, false, abc, "d",
-			[]Acceptance{{"c", MethodQueryToken}}, ""},
+			[]Acceptance{{"c", Proof{Method: MethodQueryToken}}}, ""},
 		"the default, no namespace for it": {map[string]string{"webhook.docker-secret": "d"}, false, []string{"a", "b"},
 			"d", nil, ReasonTokenMismatch},
 		"the default, no namespace at all": {map[string]string{"webhook.docker-secret": "d"}, false, nil, "d", nil, ""},
 		"a wrong one, no namespace at all": {map[string]string{"webhook.docker-secret": "d"}, false, nil, "x", nil,
 			ReasonTokenMismatch},
 		"the same in a and as default": {map[string]string{"webhook.docker-secret": "of-a"}, false, abc, "of-a",
-			[]Acceptance{{"a", MethodQueryToken}, {"c", MethodQueryToken}}, ""},
+			[]Acceptance{{"a", Proof{Method: MethodQueryToken}}, {"c", Proof{Method: MethodQueryToken}}}, ""},
 		"a wrong one":        {nil, false, abc, "x", nil, ReasonTokenMismatch},
 		"no credential":      {nil, false, abc, "", nil, ReasonNoCredential},
 		"no secret anywhere": {nil, false, []string{"c"}, "x", nil, ReasonNoSecretConfigured},
 		"the default of another sender": {map[string]string{"webhook.quay-secret": "d"}, false, abc, "d", nil,
 			ReasonTokenMismatch},
-		"nothing required, no credential": {nil, true, abc, "", []Acceptance{{"c", MethodNone}}, ""},
+		"nothing required, no credential": {nil, true, abc, "", []Acceptance{{"c", Proof{Method: MethodNone}}}, ""},
 		"nothing required, a default": {map[string]string{"webhook.docker-secret": "d"}, true, abc, "", nil,
 			ReasonNoCredential},
 		"nothing required, no namespace": {nil, true, nil, "", nil, ""},
 		"nothing required, own secret for one": {nil, true, abc, "of-a",
-			[]Acceptance{{"a", MethodQueryToken}, {"c", MethodNone}}, ""},
+			[]Acceptance{{"a", Proof{Method: MethodQueryToken}}, {"c", Proof{Method: MethodNone}}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := NewVerifier(Config{RequireSecret: !tc.open, IdentityIsCredential: true}, threeNamespaces(tc.defaults))

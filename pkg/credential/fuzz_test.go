@@ -5,6 +5,7 @@ package credential
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,7 +103,7 @@ func BenchmarkVerifyHMAC10KiB(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := v.Verify(a); err != nil {
+		if _, err := v.Verify(context.Background(), a); err != nil {
 			b.Fatal(err)
 		}
 	}

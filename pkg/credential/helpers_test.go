@@ -59,12 +59,12 @@ func asBytes(data map[string]string) map[string][]byte {
 // verify returns the method, or the reason of the rejection. One of them is always empty.
 func verify(t *testing.T, v *Verifier, a Attempt) (Method, Reason) {
 	t.Helper()
-	method, err := v.Verify(a)
+	proof, err := v.Verify(t.Context(), a)
 	if err == nil {
-		if method == "" {
+		if proof.Method == "" {
 			t.Error("accepted without a method")
 		}
-		return method, ""
+		return proof.Method, ""
 	}
 	var rejection *Rejection
 	if !errors.As(err, &rejection) {
@@ -73,5 +73,5 @@ func verify(t *testing.T, v *Verifier, a Attempt) (Method, Reason) {
 	if rejection.Reason == "" {
 		t.Error("rejected without a reason")
 	}
-	return method, rejection.Reason
+	return proof.Method, rejection.Reason
 }

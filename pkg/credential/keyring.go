@@ -4,7 +4,10 @@
 package credential
 
 import (
+	"context"
 	"crypto/sha256"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,13 +19,18 @@ import (
 const (
 	hmacKey     = "hmac"
 	tokenKey    = "token"
+	oidcKey     = "oidc"
 	hmacSuffix  = "." + hmacKey
 	tokenSuffix = "." + tokenKey
+	oidcSuffix  = "." + oidcKey
 )
 
 // maxSecretsPerKey bounds the work that the secrets of one namespace cause, because the body is hashed once for each.
 // Further secrets are ignored.
 const maxSecretsPerKey = 64
+
+// maxIssuerKeys bounds the keys of a namespace that have issuers. Others have none.
+const maxIssuerKeys = 16
 
 // secret is one shared secret. It is never empty.
 type secret struct {
@@ -41,12 +49,21 @@ type keyring struct {
 	unread map[string]int
 	// registryURLs are the values by payload.RegistryURLKey.
 	registryURLs map[string]string
+	// issuers are the issuers of OIDC tokens by key, noIssuers for a key that can't be used, and problems says why.
+	issuers  map[string]Issuers
+	problems map[string]error
 }
 
-func newKeyring(data map[string][]byte) keyring {
-	ring := keyring{secrets: map[string][]secret{}, unread: map[string]int{}}
-	for key, value := range data {
+// newKeyring parses data. Its issuers must be closed. Without parse, no key has issuers.
+func newKeyring(namespace string, data map[string][]byte, parse IssuerParser) keyring {
+	ring := keyring{secrets: map[string][]secret{}, unread: map[string]int{}, problems: map[string]error{}}
+	for _, key := range slices.Sorted(maps.Keys(data)) {
+		value := data[key]
 		switch {
+		case key == oidcKey || isTargetKey(key) && strings.HasSuffix(key, oidcSuffix):
+			ring.hasTargetKey = ring.hasTargetKey || key != oidcKey
+			ring.parseIssuers(namespace, key, value, parse)
+			continue
 		case key == hmacKey || key == tokenKey:
 		case isSourceKey(key):
 			ring.hasSourceKey = true
@@ -67,6 +84,42 @@ func newKeyring(data map[string][]byte) keyring {
 	return ring
 }
 
+// parseIssuers adds the issuers of a key.
+func (k *keyring) parseIssuers(namespace, key string, value []byte, parse IssuerParser) {
+	if k.issuers == nil {
+		k.issuers = map[string]Issuers{}
+	}
+	k.issuers[key] = noIssuers{}
+	switch {
+	case parse == nil:
+	case len(k.issuers) > maxIssuerKeys:
+		k.problems[key] = fmt.Errorf("a namespace may have %d keys with issuers", maxIssuerKeys)
+	default:
+		issuers, err := parse(namespace, value)
+		if err != nil {
+			k.problems[key] = err
+			return
+		}
+		k.issuers[key] = issuers
+	}
+}
+
+// close closes the issuers.
+func (k keyring) close() {
+	for _, issuers := range k.issuers {
+		issuers.Close()
+	}
+}
+
+// noIssuers trusts none.
+type noIssuers struct{}
+
+func (noIssuers) Verify(context.Context, IDToken) (string, error) {
+	return "", &TokenError{Reason: ReasonInvalidConfiguration}
+}
+func (noIssuers) Len() int { return 0 }
+func (noIssuers) Close()   {}
+
 func isSourceKey(key string) bool {
 	return strings.HasPrefix(key, "webhook.") && strings.HasSuffix(key, "-secret")
 }
@@ -76,7 +129,9 @@ func isTargetKey(key string) bool {
 	isTarget := slices.ContainsFunc(postern.TargetKinds(), func(k postern.TargetKind) bool {
 		return k.Resource() == resource
 	})
-	return isTarget && (strings.HasSuffix(rest, hmacSuffix) || strings.HasSuffix(rest, tokenSuffix))
+	return isTarget && slices.ContainsFunc([]string{hmacSuffix, tokenSuffix, oidcSuffix}, func(suffix string) bool {
+		return strings.HasSuffix(rest, suffix)
+	})
 }
 
 func parseSecrets(value []byte) (parsed []secret, unread int) {
@@ -97,6 +152,8 @@ func parseSecrets(value []byte) (parsed []secret, unread int) {
 // validSecrets are the secrets that an attempt may use.
 type validSecrets struct {
 	hmac, token []secret
+	// issuers are those of OIDC tokens, nil if there is no key for them.
+	issuers Issuers
 	// applies is true if there is a key for such an attempt, even one without a secret.
 	applies bool
 	// configured is true if a key applies or may turn out to. Then nothing is accepted without a credential.
@@ -113,8 +170,10 @@ func (k keyring) forAttempt(a Attempt) validSecrets {
 		return secrets
 	}
 	if a.Target != nil {
-		ownHMAC, ownToken := a.Target.keys()
+		ownHMAC, ownToken, ownOIDC := a.Target.keys()
 		valid.hmac, valid.token = lookup(ownHMAC), lookup(ownToken)
+		valid.issuers = k.issuers[ownOIDC]
+		valid.applies = valid.applies || valid.issuers != nil
 		if valid.applies {
 			valid.configured = true
 			return valid
@@ -129,9 +188,11 @@ func (k keyring) forAttempt(a Attempt) validSecrets {
 	} else {
 		valid.token = slices.Concat(valid.token, k.sourceTokens())
 	}
+	// Issuers are valid beside default secrets, which are for other senders. So they do not replace them.
+	valid.issuers = k.issuers[oidcKey]
 	// A payload of an unknown sender may turn out to be from one with a key, and a delivery without a target may reach
 	// one with a key.
-	valid.configured = valid.applies || a.Source == "" && k.hasSourceKey || a.Target == nil && k.hasTargetKey
+	valid.configured = valid.applies || valid.issuers != nil || a.Source == "" && k.hasSourceKey || a.Target == nil && k.hasTargetKey
 	return valid
 }
 
@@ -156,15 +217,15 @@ var tokenKeys = func() (keys []string) {
 }()
 
 func (k keyring) hasOwnKey(t Target) bool {
-	ownHMAC, ownToken := t.keys()
+	ownHMAC, ownToken, ownOIDC := t.keys()
 	_, hasHMAC := k.secrets[ownHMAC]
 	_, hasToken := k.secrets[ownToken]
-	return hasHMAC || hasToken
+	return hasHMAC || hasToken || k.issuers[ownOIDC] != nil
 }
 
-func (t Target) keys() (hmac, token string) {
+func (t Target) keys() (hmac, token, oidc string) {
 	prefix := t.Resource + "." + t.Name
-	return prefix + hmacSuffix, prefix + tokenSuffix
+	return prefix + hmacSuffix, prefix + tokenSuffix, prefix + oidcSuffix
 }
 
 // maxRegistryURLsBytes bounds the URLs of one registry. No list of repositories needs more. A signature does not cover

@@ -125,7 +125,7 @@ func TestKeyring_OneSecretPerLine(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var got []string
-			for _, s := range newKeyring(map[string][]byte{"hmac": []byte(tc.value)}).secrets["hmac"] {
+			for _, s := range newKeyring("demo", map[string][]byte{"hmac": []byte(tc.value)}, nil).secrets["hmac"] {
 				got = append(got, string(s.key))
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
@@ -151,10 +151,10 @@ func TestKeyring_LimitsSecrets(t *testing.T) {
 
 func TestKeyring_CountsSecretsOverLimit(t *testing.T) {
 	many := []byte(strings.Repeat("swordfish\n", maxSecretsPerKey) + "\n")
-	got := newKeyring(map[string][]byte{
+	got := newKeyring("demo", map[string][]byte{
 		"hmac": many, "token": append([]byte("one\ntwo\n"), many...), "webhook.quay-secret": []byte("one"),
 		"notes": append(many, many...),
-	}).unread
+	}, nil).unread
 	if diff := cmp.Diff(map[string]int{"token": 2}, got); diff != "" {
 		t.Errorf("unread (-want +got):\n%s", diff)
 	}

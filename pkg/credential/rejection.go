@@ -6,6 +6,7 @@ package credential
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"postern.dev/postern/pkg/payload"
 	"postern.dev/postern/pkg/secretheader"
@@ -29,9 +30,37 @@ const (
 	ReasonQueryTokenNotAllowed Reason = "QueryTokenNotAllowed" // ?secret= from a sender that supports a better method
 )
 
+// The reasons for an OIDC token that can be seen in the token alone.
+const (
+	ReasonMalformedToken   Reason = "MalformedToken"   // not a JWT with the claims iss and exp
+	ReasonTokenTooLong     Reason = "TokenTooLong"     // longer than any issuer makes them
+	ReasonTokenEncrypted   Reason = "TokenEncrypted"   // a JWE: only its audience could read it
+	ReasonTokenAlgorithm   Reason = "TokenAlgorithm"   // not signed, or with a shared secret
+	ReasonTokenExpired     Reason = "TokenExpired"     // exp has passed
+	ReasonTokenNotYetValid Reason = "TokenNotYetValid" // nbf is in the future: a wrong clock
+)
+
+// The reasons for an OIDC token that depend on what the namespace trusts.
+const (
+	ReasonInvalidConfiguration   Reason = "InvalidConfiguration"   // the key can't be used, see the log
+	ReasonIssuerNotTrusted       Reason = "IssuerNotTrusted"       // iss is not the URL of an issuer
+	ReasonKeysUnknown            Reason = "KeysUnknown"            // the issuer's keys could not be fetched yet
+	ReasonKeyNotFound            Reason = "KeyNotFound"            // kid is not a key of the issuer
+	ReasonTokenSignatureMismatch Reason = "TokenSignatureMismatch" // not signed with the key that it names
+	ReasonAudienceNotAccepted    Reason = "AudienceNotAccepted"    // aud has none of the audiences
+	ReasonClaimsNotAccepted      Reason = "ClaimsNotAccepted"      // a rule or a mapping
+)
+
 // Rejection is the error of a delivery whose credential was not accepted.
 type Rejection struct {
 	Reason Reason
+	// Detail is more about the reason of an OIDC token, for the operator's log; "" if there is none.
+	Detail string
+	// RetryAfter is when the same request may be accepted; 0 is never.
+	RetryAfter time.Duration
+	// showedToken is true if there is a readable OIDC token, tokenProblem is why another one can't be read.
+	showedToken  bool
+	tokenProblem Reason
 
 	// suggestIdentity and suggestAuthorization add to the message that a Kubernetes identity suffices, and that the
 	// secret is also read from the header Authorization.
@@ -42,6 +71,13 @@ type Rejection struct {
 // that clients can't probe for targets or missing secrets. It has no angle brackets, which JSON would escape.
 func (r *Rejection) Error() string {
 	var b strings.Builder
+	switch {
+	case r.tokenProblem != "":
+		b.WriteString("the OIDC token shown " + tokenProblems[r.tokenProblem] + "; ")
+	case r.showedToken:
+		b.WriteString("the OIDC token shown is valid only if " + SecretName + " in the namespace trusts its issuer, " +
+			"under the key " + oidcKey + ", and its audience and claims are as required there; ")
+	}
 	if r.Reason == ReasonNoCredential {
 		b.WriteString("no credential was shown: ")
 	} else {
@@ -53,7 +89,11 @@ func (r *Rejection) Error() string {
 	}
 	b.WriteString("or with a signing token, within 5 minutes, in " + secretheader.MessageSignature + ": " +
 		messageSignaturePrefix + "BASE64, ")
-	b.WriteString("or send the secret in " + strings.Join(secretheader.Tokens, ", "))
+	b.WriteString("or send an OIDC token in " + secretheader.IDToken)
+	if r.suggestAuthorization {
+		b.WriteString(" or " + secretheader.Authorization + ": Bearer")
+	}
+	b.WriteString(", or send the secret in " + strings.Join(secretheader.Tokens, ", "))
 	if r.suggestAuthorization {
 		b.WriteString(", or " + secretheader.Authorization)
 	}
@@ -74,15 +114,39 @@ func (r *Rejection) Error() string {
 	return b.String()
 }
 
+// tokenProblems says what is wrong with a token, and what to do.
+var tokenProblems = map[Reason]string{
+	ReasonRepeatedHeader:   "is given more than once: send it once",
+	ReasonMalformedToken:   "is not a JWT in compact form with iss and exp: send the ID token itself, without Bearer",
+	ReasonTokenTooLong:     "is too long: have the issuer put fewer claims into it",
+	ReasonTokenEncrypted:   "is encrypted (JWE): have the issuer only sign it",
+	ReasonTokenAlgorithm:   "is not signed with RS, PS or ES and 256, 384 or 512: no other algorithm is accepted",
+	ReasonTokenExpired:     "has expired: get a new one for each delivery",
+	ReasonTokenNotYetValid: "is not valid yet: check the clocks",
+}
+
+// isMismatch reports whether there was something to compare the credential with.
+func (r *Rejection) isMismatch() bool {
+	switch r.Reason {
+	case ReasonSignatureMismatch, ReasonTokenMismatch, ReasonTokenSignatureMismatch, ReasonAudienceNotAccepted,
+		ReasonClaimsNotAccepted:
+		return true
+	default:
+		return false
+	}
+}
+
 func rejectionReason(valid validSecrets, presented credentials) Reason {
 	hasSignature := len(presented.signatures)+len(presented.sha1) > 0
 	hasToken := len(presented.tokens)+len(presented.queryTokens) > 0
 	switch {
+	case presented.idTokenProblem != "":
+		return presented.idTokenProblem
 	case hasSignature && len(valid.hmac) > 0, presented.message != nil && hasSigningToken(valid.hmac):
 		return ReasonSignatureMismatch
 	case hasToken && len(valid.token) > 0:
 		return ReasonTokenMismatch
-	case hasSignature || presented.message != nil || hasToken:
+	case hasSignature || presented.message != nil || hasToken || len(presented.idTokens) > 0:
 		return ReasonNoSecretConfigured
 	case presented.unreadableReason != "":
 		return presented.unreadableReason

@@ -13,7 +13,7 @@ import (
 // message returns the error message of a rejected attempt.
 func message(t *testing.T, v *Verifier, a Attempt) string {
 	t.Helper()
-	_, err := v.Verify(a)
+	_, err := v.Verify(t.Context(), a)
 	if err == nil {
 		t.Fatal("got no error")
 	}
@@ -68,7 +68,8 @@ func TestRejection_SaysWhatToDo(t *testing.T) {
 	}
 	remedy := "sign the exact body with HMAC-SHA256 in X-Hub-Signature-256: sha256=HEX, X-Hub-Signature: " +
 		"sha256=HEX, X-Gitea-Signature: HEX, X-Forgejo-Signature: HEX, X-Gogs-Signature: HEX, or with a signing " +
-		"token, within 5 minutes, in Webhook-Signature: v1,BASE64, or send the secret in X-Gitlab-Token, " +
+		"token, within 5 minutes, in Webhook-Signature: v1,BASE64, or send an OIDC token in " +
+		"X-Webhook-Oidc-Token, or send the secret in X-Gitlab-Token, " +
 		"X-Webhook-Secret, X-Webhook-Token, X-Jfrog-Event-Auth, each given once; signatures count only from senders " +
 		"that sign (" + strings.Join(signing, ", ") + "), SHA-1 only from nexus, " +
 		"and ?secret= only from senders that support nothing else"
@@ -87,8 +88,9 @@ func TestRejection_SaysWhatToDo(t *testing.T) {
 			"no credential was shown: " + remedy + identity},
 		{"Authorization is a token", Config{RequireSecret: true, IdentityIsCredential: true},
 			Attempt{AuthorizationIsToken: true},
-			"no credential was shown: " + strings.Replace(remedy, "X-Jfrog-Event-Auth,",
-				"X-Jfrog-Event-Auth, or Authorization,", 1)},
+			"no credential was shown: " + strings.NewReplacer(
+				"X-Webhook-Oidc-Token,", "X-Webhook-Oidc-Token or Authorization: Bearer,",
+				"X-Jfrog-Event-Auth,", "X-Jfrog-Event-Auth, or Authorization,").Replace(remedy)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := message(t, NewVerifier(tc.config, &Secrets{}), tc.attempt); got != tc.want {
@@ -101,7 +103,7 @@ func TestRejection_SaysWhatToDo(t *testing.T) {
 func TestRejection_ContainsNoSecret(t *testing.T) {
 	v := NewVerifier(Config{RequireSecret: true},
 		secretsWith(map[string]string{"hmac": "c0nfigured", "token": "c0nfigured"}))
-	method, err := v.Verify(Attempt{
+	proof, err := v.Verify(t.Context(), Attempt{
 		Namespace: namespace,
 		Header: header("X-Gitlab-Token", "sh0wn", "X-Hub-Signature-256", "sha256=sh0wn", "X-Gitea-Signature", "sh0wn",
 			"Webhook-Id", "sh0wn", "Webhook-Timestamp", "sh0wn", "Webhook-Signature", "v1,sh0wn"),
@@ -109,7 +111,7 @@ func TestRejection_ContainsNoSecret(t *testing.T) {
 		Body:        []byte("sh0wn"),
 	})
 	if err == nil {
-		t.Fatalf("accepted by %q", method)
+		t.Fatalf("accepted by %q", proof.Method)
 	}
 	for _, secret := range []string{"c0nfigured", "sh0wn"} {
 		if strings.Contains(err.Error(), secret) {

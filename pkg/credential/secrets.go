@@ -28,18 +28,23 @@ type Secrets struct {
 	// index covers the namespaces for which allowed is true, or all if it is nil.
 	index   secretIndex
 	allowed func(namespace string) bool
+	// ParseIssuers reads the issuers of OIDC tokens; nil reads none. It must be set before first use.
+	ParseIssuers IssuerParser
 }
 
 // Set replaces the secrets of a namespace by the data of its Kubernetes Secret. It copies data, and ignores unknown
 // keys.
 func (s *Secrets) Set(namespace string, data map[string][]byte) {
-	s.setKeyring(namespace, newKeyring(data)) // parse outside the lock, so that attempts do not wait
+	// Parse outside the lock, so that attempts do not wait.
+	s.setKeyring(namespace, newKeyring(namespace, data, s.ParseIssuers))
 }
 
 func (s *Secrets) setKeyring(namespace string, ring keyring) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	old := s.namespaces[namespace]
 	s.setKeyringLocked(namespace, ring)
+	s.mu.Unlock()
+	old.close() // after the new issuers began, so that they take over keys that both use
 }
 
 // Delete removes the secrets of a namespace.
@@ -79,8 +84,12 @@ func (s *Secrets) onUpdate(obj any) {
 	if !ok || secret.Name != SecretName {
 		return
 	}
-	ring := newKeyring(secret.Data)
+	ring := newKeyring(secret.Namespace, secret.Data, s.ParseIssuers)
 	s.setKeyring(secret.Namespace, ring)
+	for key, problem := range ring.problems {
+		klog.InfoS("A key of a Secret can't be used, OIDC tokens are rejected", "secret", klog.KObj(secret), "key", key,
+			"err", problem)
+	}
 	if len(ring.unread) > 0 {
 		klog.InfoS("Too many secrets under a key, the last ones are ignored: remove those no longer needed",
 			"secret", klog.KObj(secret), "unread", ring.unread)
@@ -100,7 +109,7 @@ func (s *Secrets) onDelete(obj any) {
 func (s *Secrets) SetDefaults(data map[string][]byte) {
 	data = maps.Clone(data)
 	maps.DeleteFunc(data, func(key string, _ []byte) bool { return isTargetKey(key) })
-	ring := newKeyring(data)
+	ring := newKeyring("", data, nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.defaults = ring
@@ -136,6 +145,7 @@ func (k keyring) orDefaults(defaults keyring, a Attempt) validSecrets {
 	}
 	valid := defaults.forAttempt(a)
 	valid.token = slices.Concat(valid.token, own.token) // of senders that are not known yet
+	valid.issuers = own.issuers
 	valid.configured = valid.configured || own.configured
 	return valid
 }
@@ -154,6 +164,9 @@ func (x secretIndex) count(ring keyring, change int) {
 		if x[key] == 0 {
 			delete(x, key)
 		}
+	}
+	if issuers := ring.issuers[oidcKey]; issuers != nil && issuers.Len() > 0 {
+		x[oidcKey] += change
 	}
 }
 
@@ -197,7 +210,7 @@ func (s *Secrets) setKeyringLocked(namespace string, ring keyring) {
 func (s *Secrets) hasSecretFor(source string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return slices.ContainsFunc(keysFor(source), func(key string) bool {
+	return s.index[oidcKey] > 0 || slices.ContainsFunc(keysFor(source), func(key string) bool {
 		return len(s.defaults.secrets[key]) > 0 || s.index[key] > 0
 	})
 }

@@ -91,13 +91,13 @@ func TestSecrets_ConcurrentVerify(t *testing.T) {
 					changing = false
 				default:
 				}
-				if method, err := v.Verify(Attempt{Namespace: namespace,
-					Header: header("X-Gitlab-Token", "kept")}); method != MethodToken {
-					t.Errorf("right token: got method %q, error %v", method, err)
+				if proof, err := v.Verify(t.Context(), Attempt{Namespace: namespace,
+					Header: header("X-Gitlab-Token", "kept")}); proof.Method != MethodToken {
+					t.Errorf("right token: got method %q, error %v", proof.Method, err)
 				}
-				if method, err := v.Verify(Attempt{Namespace: namespace,
+				if proof, err := v.Verify(t.Context(), Attempt{Namespace: namespace,
 					Header: header("X-Gitlab-Token", "wrong")}); err == nil {
-					t.Errorf("wrong token: accepted by %q", method)
+					t.Errorf("wrong token: accepted by %q", proof.Method)
 				}
 			}
 		})

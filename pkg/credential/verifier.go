@@ -11,9 +11,10 @@
 //
 // The secrets of a namespace are the data of one Kubernetes Secret in it, named SecretName:
 //
-//	gatewaysyncs.<name>.hmac, gatewaysyncs.<name>.token    one GatewaySync
-//	applications.<name>.hmac, applications.<name>.token    one Application
+//	gatewaysyncs.<name>.hmac, .token, .oidc                one GatewaySync
+//	applications.<name>.hmac, .token, .oidc                one Application
 //	hmac, token                                            git and generic senders
+//	oidc                                                   all senders: no secret, but the trusted issuers of tokens
 //	webhook.<source>-secret                                one sender, as HMAC key if it signs, and as token
 //	webhook.<source>-registry-url                          the URL of its registry, not a secret; see RegistryURLs
 //
@@ -32,8 +33,10 @@
 package credential
 
 import (
+	"context"
 	"crypto/sha1"
 	"crypto/sha256"
+	"errors"
 	"net/http"
 	"runtime"
 	"slices"
@@ -58,8 +61,16 @@ const (
 	MethodHMAC           Method = "HMAC"
 	MethodToken          Method = "Token"
 	MethodQueryToken     Method = "QueryToken"
+	MethodOIDC           Method = "OIDC" // a token of an issuer that the namespace trusts
 	MethodNone           Method = "None" // not required; see Config.RequireSecret
 )
+
+// Proof is how a sender proved itself.
+type Proof struct {
+	Method Method
+	// Name is the user name that MethodOIDC has proved. Others prove none, or one that the caller knows.
+	Name string
+}
 
 // Target is the object that a delivery names. It need not exist.
 type Target struct {
@@ -116,33 +127,72 @@ func NewVerifier(config Config, secrets *Secrets) *Verifier {
 	return &Verifier{config: config, secrets: secrets, fanoutLimit: semaphore.NewWeighted(limit)}
 }
 
-// Verify returns the method that authenticated the attempt. The error, if any, is a *Rejection.
-func (v *Verifier) Verify(a Attempt) (Method, error) {
+// Verify returns what authenticated the attempt. The error, if any, is a *Rejection.
+func (v *Verifier) Verify(ctx context.Context, a Attempt) (Proof, error) {
 	if method, known := Identify(a.User); known && v.config.IdentityIsCredential {
-		return method, nil
+		return Proof{Method: method}, nil
 	}
-	return v.verifyWith(a, v.secrets.validFor(a), readCredentials(a, v.config.Now()))
+	return v.verifyWith(ctx, a, v.secrets.validFor(a), readCredentials(a, v.config.Now()))
 }
 
 // verifyWith compares the presented credentials with the valid secrets.
-func (v *Verifier) verifyWith(a Attempt, valid validSecrets, presented credentials) (Method, error) {
+func (v *Verifier) verifyWith(
+	ctx context.Context, a Attempt, valid validSecrets, presented credentials,
+) (Proof, error) {
+	if method := bySecret(a, valid, presented); method != "" {
+		return Proof{Method: method}, nil
+	}
+	name, tokenErr := byIDToken(ctx, valid, presented)
+	switch {
+	case name != "":
+		return Proof{MethodOIDC, name}, nil
+	case !valid.configured && !v.config.RequireSecret:
+		return Proof{Method: MethodNone}, nil
+	}
+	rejection := &Rejection{
+		Reason:               rejectionReason(valid, presented),
+		suggestIdentity:      v.config.IdentityIsCredential && !a.AuthorizationIsToken,
+		suggestAuthorization: a.AuthorizationIsToken,
+		tokenProblem:         presented.idTokenProblem,
+		showedToken:          len(presented.idTokens) > 0,
+	}
+	if tokenErr != nil {
+		rejection.Reason, rejection.Detail, rejection.RetryAfter = tokenErr.Reason, tokenErr.Detail, tokenErr.RetryAfter
+	}
+	return Proof{}, rejection
+}
+
+// byIDToken returns the name that the first valid OIDC token proves, or why the last one is not valid; neither without
+// a token.
+func byIDToken(ctx context.Context, valid validSecrets, presented credentials) (name string, problem *TokenError) {
+	if valid.issuers == nil {
+		return "", nil
+	}
+	for _, token := range presented.idTokens {
+		name, err := valid.issuers.Verify(ctx, token)
+		if err == nil && name != "" {
+			return name, nil
+		}
+		if !errors.As(err, &problem) {
+			problem = &TokenError{Reason: ReasonClaimsNotAccepted}
+		}
+	}
+	return "", problem
+}
+
+// bySecret returns the method by which a shared secret authenticates the attempt, or "".
+func bySecret(a Attempt, valid validSecrets, presented credentials) Method {
 	switch {
 	case matchesAnySignature(sha256.New, valid.hmac, a.Body, presented.signatures),
 		matchesAnySignature(sha1.New, valid.hmac, a.Body, presented.sha1),
 		matchesMessage(sha256.New, valid.hmac, a.Body, presented.message):
-		return MethodHMAC, nil
+		return MethodHMAC
 	case matchesAnyToken(valid.token, presented.tokens):
-		return MethodToken, nil
+		return MethodToken
 	case matchesAnyToken(valid.token, presented.queryTokens):
-		return MethodQueryToken, nil
-	case !valid.configured && !v.config.RequireSecret:
-		return MethodNone, nil
+		return MethodQueryToken
 	}
-	return "", &Rejection{
-		Reason:               rejectionReason(valid, presented),
-		suggestIdentity:      v.config.IdentityIsCredential && !a.AuthorizationIsToken,
-		suggestAuthorization: a.AuthorizationIsToken,
-	}
+	return ""
 }
 
 // isAuthenticated is strict, because an authenticator may fail to mark an anonymous caller as unauthenticated.
@@ -177,7 +227,7 @@ type SupportedMethods struct {
 	Methods []string
 	// Keys are the keys of the namespace's Secret that are used for the sender and its methods.
 	Keys []string
-	// HasSecret reports whether one of the keys has a secret, or a default secret applies instead.
+	// HasSecret reports whether one of the keys has a secret or an issuer, or a default secret applies instead.
 	HasSecret bool
 }
 
@@ -192,14 +242,19 @@ func (v *Verifier) MethodsFor(namespace, source string) SupportedMethods {
 		}
 	}
 	valid := v.secrets.validFor(Attempt{Namespace: namespace, Source: source})
+	hasIssuer := sender.OIDC && valid.issuers != nil && valid.issuers.Len() > 0
+	if sender.OIDC {
+		supported.Keys = append(supported.Keys, oidcKey)
+	}
 	if sender.OnlyOwnSecret() {
-		supported.HasSecret = valid.hasAny()
+		supported.HasSecret = hasIssuer || valid.hasAny()
 		return supported
 	}
+	supported.HasSecret = hasIssuer
 	// A token does not help a sender that can only sign: to report it would hide why the sender is rejected.
 	if slices.Contains(methods, MethodHMAC) {
 		supported.Keys = append(supported.Keys, hmacKey)
-		supported.HasSecret = len(valid.hmac) > 0
+		supported.HasSecret = supported.HasSecret || len(valid.hmac) > 0
 	}
 	if slices.Contains(methods, MethodToken) {
 		supported.Keys = append(supported.Keys, tokenKey)
@@ -213,6 +268,9 @@ func methodsOf(sender payload.Sender) []Method {
 	var methods []Method
 	if sender.Identity {
 		methods = append(methods, MethodServiceAccount)
+	}
+	if sender.OIDC {
+		methods = append(methods, MethodOIDC)
 	}
 	if len(sender.Signatures) > 0 {
 		methods = append(methods, MethodHMAC)

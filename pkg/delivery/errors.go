@@ -6,6 +6,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"slices"
 
@@ -24,13 +25,21 @@ func unauthorized(err error) error {
 	if !errors.As(err, &rejection) {
 		return apierrors.NewInternalError(err)
 	}
-	return &rejectedError{StatusError: apierrors.NewUnauthorized(rejection.Error()), reason: string(rejection.Reason)}
+	rejected := &rejectedError{
+		StatusError: apierrors.NewUnauthorized(rejection.Error()), reason: string(rejection.Reason),
+		detail: rejection.Detail,
+	}
+	if rejection.RetryAfter > 0 { // 401 would tell senders not to try again
+		rejected.StatusError = apierror.Unavailable("the OIDC token can't be verified yet, send the webhook again: "+
+			"the keys of its issuer are being fetched", int32(math.Ceil(rejection.RetryAfter.Seconds())))
+	}
+	return rejected
 }
 
-// rejectedError adds to an answer the reason, which only the operator may know.
+// rejectedError adds to an answer the reason and its detail, which only the operator may know.
 type rejectedError struct {
 	*apierrors.StatusError
-	reason string
+	reason, detail string
 }
 
 // Unwrap returns the answer.

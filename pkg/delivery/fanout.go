@@ -99,7 +99,7 @@ func (d *Deliverer) receiveForNamespaces(
 	}
 	d.setReceipt(ctx, r.Delivery, new(payloadDigest(r.Body)))
 	if len(accepted) > 0 { // for the log; each namespace has its own sender
-		d.setSender(r.Delivery, r.User, accepted[0].Method)
+		d.setSender(r.Delivery, r.User, accepted[0].Proof)
 	}
 	decoded, err := d.decodeForNamespaces(ctx, r, accepted)
 	if err != nil {
@@ -204,6 +204,6 @@ func (d *Deliverer) requestFor(a acceptedRequest) *Request {
 	r := *a.Request
 	r.Delivery, r.received = a.Delivery.DeepCopy(), true
 	r.Delivery.Namespace = a.Namespace
-	d.setSender(r.Delivery, r.User, a.Method)
+	d.setSender(r.Delivery, r.User, a.Proof)
 	return &r
 }

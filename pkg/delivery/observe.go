@@ -129,10 +129,10 @@ func logValues(ctx context.Context, delivery *postern.WebhookDelivery, err error
 func logOutcome(ctx context.Context, delivery *postern.WebhookDelivery, err error) {
 	values := logValues(ctx, delivery, err)
 	log := klog.FromContext(ctx)
-	reason, rejected := rejectionOf(err)
+	_, rejected := rejectionOf(err)
 	switch {
 	case rejected:
-		log.Info("Rejected a delivery", append(values, "reason", reason)...)
+		log.Info("Rejected a delivery", append(values, rejectionValues(err)...)...)
 	case apierrors.IsInternalError(err) || apierrors.IsServiceUnavailable(err):
 		log.Error(err, "Could not execute a delivery", values...)
 	case err != nil:
@@ -140,6 +140,19 @@ func logOutcome(ctx context.Context, delivery *postern.WebhookDelivery, err erro
 	default:
 		log.Info("Delivered", append(values, "reason", delivery.Status.Reason, "refs", refsOf(delivery))...)
 	}
+}
+
+// rejectionValues returns why a credential was rejected as keys and values.
+func rejectionValues(err error) []any {
+	var rejection *rejectedError
+	if !errors.As(err, &rejection) {
+		return nil
+	}
+	values := []any{"reason", rejection.reason}
+	if rejection.detail != "" {
+		values = append(values, "detail", rejection.detail)
+	}
+	return values
 }
 
 func refsOf(d *postern.WebhookDelivery) []string {

@@ -56,6 +56,6 @@ func (d *Deliverer) receiveAgain(ctx context.Context, r *Request) error {
 	}
 	d.setReceipt(ctx, r.Delivery, nil)
 	method, _ := credential.Identify(r.User)
-	d.setSender(r.Delivery, r.User, method)
+	d.setSender(r.Delivery, r.User, credential.Proof{Method: method})
 	return nil
 }

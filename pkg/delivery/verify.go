@@ -22,7 +22,7 @@ import (
 func (d *Deliverer) verify(ctx context.Context, r *Request) (credential.Method, error) {
 	_, done := startStage(ctx, stageVerify)
 	defer done()
-	method, err := d.Verifier.Verify(r.attempt())
+	proof, err := d.Verifier.Verify(ctx, r.attempt())
 	if err != nil {
 		return "", unauthorized(err)
 	}
@@ -32,8 +32,8 @@ func (d *Deliverer) verify(ctx context.Context, r *Request) (credential.Method, 
 	if r.Delivery.Status.ReceivedTime == nil {
 		d.setReceipt(ctx, r.Delivery, new(payloadDigest(r.Body)))
 	}
-	d.setSender(r.Delivery, r.User, method)
-	return method, nil
+	d.setSender(r.Delivery, r.User, proof)
+	return proof.Method, nil
 }
 
 // verifySource is verify for the claimed source, or the one that the event headers name; known is false if there is
@@ -83,8 +83,12 @@ func (d *Deliverer) receiptTime() *metav1.MicroTime {
 }
 
 // setSender records the sender and how it was verified.
-func (d *Deliverer) setSender(delivery *postern.WebhookDelivery, sender user.Info, method credential.Method) {
+func (d *Deliverer) setSender(delivery *postern.WebhookDelivery, sender user.Info, proof credential.Proof) {
+	method := proof.Method
 	delivery.Status.Sender = &postern.Sender{Name: senderName(sender), Method: string(method)}
+	if method == credential.MethodOIDC {
+		delivery.Status.Sender.Name = OIDCNamePrefix + proof.Name
+	}
 	status, message := metav1.ConditionTrue, "the sender proved itself"
 	if method == credential.MethodNone {
 		status = metav1.ConditionFalse
@@ -92,6 +96,10 @@ func (d *Deliverer) setSender(delivery *postern.WebhookDelivery, sender user.Inf
 	}
 	setCondition(delivery, postern.ConditionVerified, status, string(method), message, d.Now())
 }
+
+// OIDCNamePrefix begins the names of senders that proved themselves with an OIDC token. The namespace chooses the rest,
+// so the prefix must be none that clusters give to their own users, such as oidc:.
+const OIDCNamePrefix = "postern:oidc:"
 
 func senderName(u user.Info) string {
 	if u == nil {

@@ -18,7 +18,7 @@ import (
 
 var cloudEvents = Sender{
 	Name: "cloudevents", Requests: RequestsImages, Expects: "specversion and type",
-	Identity: true, Token: true, QueryToken: true, SecretFlag: true,
+	Identity: true, OIDC: true, Token: true, QueryToken: true, SecretFlag: true,
 	identifying: []string{"Ce-Specversion", "Ce-Id", "Ce-Type", "Ce-Source", "Ce-Subject", "Ce-Time"},
 	// Ce-Source is a URI, which may contain user:password@host.
 	kept:    []string{"Ce-Id", "Ce-Type", "Ce-Time"},

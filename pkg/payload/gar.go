@@ -26,8 +26,9 @@ var gar = Sender{
 // https://cloud.google.com/pubsub/docs/push
 //
 // With authentication, Pub/Sub sends a Google token as Authorization. The kube-apiserver accepts its service account if
-// structured authentication trusts https://accounts.google.com, and otherwise answers 401. Pub/Sub cannot send other
-// tokens or headers. Without authentication, only ?secret= in the URL authenticates it. It does not sign.
+// structured authentication trusts https://accounts.google.com, and otherwise answers 401; the classic receiver accepts
+// it if the namespace trusts that issuer. Pub/Sub cannot send other tokens or headers. Without authentication, only
+// ?secret= in the URL authenticates it. It does not sign.
 type pubSubPush struct {
 	Message struct {
 		Data        string    `json:"data"` // base64

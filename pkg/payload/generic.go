@@ -12,7 +12,7 @@ import (
 
 var generic = Sender{
 	Name: postern.SourceGeneric, Requests: RequestsGitRefs, Expects: "ref, and no field of another sender",
-	Identity: true, Signatures: []SignatureScheme{SignatureBody, SignatureSigningToken}, Token: true,
+	Identity: true, OIDC: true, Signatures: []SignatureScheme{SignatureBody, SignatureSigningToken}, Token: true,
 	identifying: idHeaders, kept: idHeaders,
 	// A script may pass on the repository of a git host's event.
 	defaultBranch: anyDefaultBranch,

@@ -26,6 +26,8 @@ type Sender struct {
 
 	// Identity is set if it can send a ServiceAccount token as Authorization.
 	Identity bool
+	// OIDC is set if it can send a token of an OIDC issuer in a header of its own.
+	OIDC bool
 	// Signatures are the schemes by which it signs. A signature by any other is not accepted: the sender did not make
 	// it, and may have content that no signature covers, such as the headers of a binary CloudEvent. The request must
 	// follow from the body alone; see DecodeSigned.

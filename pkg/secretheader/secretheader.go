@@ -55,9 +55,13 @@ const (
 // Authorization has a secret too, but is read only if the sender itself set it.
 const Authorization = "Authorization"
 
-// unread are headers that have a secret, or data from which a secret could be guessed, and are not read at every
-// endpoint.
-var unread = []string{Authorization, "Cookie", "Proxy-Authorization"}
+// IDToken has an OIDC token. Through the kube-apiserver it can't be in Authorization: the kube-apiserver rejects bearer
+// tokens that it does not know, and removes the others.
+const IDToken = "X-Webhook-Oidc-Token"
+
+// unread are headers that have a secret that is no shared one, or data from which a secret could be guessed, and those
+// that are not read at every endpoint.
+var unread = []string{Authorization, IDToken, "Cookie", "Proxy-Authorization"}
 
 // Is reports whether a header of that name, in any case, may have a signature or a token.
 func Is(name string) bool {

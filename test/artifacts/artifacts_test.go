@@ -6,6 +6,7 @@
 package artifacts
 
 import (
+	"errors"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 
 const (
 	sendersDir     = "../../artifacts/senders"
+	oidcDir        = sendersDir + "/oidc"
 	eventBridgeDir = "../../artifacts/ecr-eventbridge"
 )
 
@@ -62,11 +64,12 @@ func TestSenderArtifacts_EndpointsExist(t *testing.T) {
 
 func senderFiles(t *testing.T) []string {
 	t.Helper()
-	files, err := filepath.Glob(sendersDir + "/*")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no files in %s: %v", sendersDir, err)
+	files, err := filepath.Glob(sendersDir + "/*.*")
+	ofIssuers, oidcErr := filepath.Glob(oidcDir + "/*.*")
+	if err := errors.Join(err, oidcErr); err != nil || len(files) == 0 || len(ofIssuers) == 0 {
+		t.Fatalf("files are missing in %s or %s: %v", sendersDir, oidcDir, err)
 	}
-	return files
+	return slices.Concat(files, ofIssuers)
 }
 
 func read(t *testing.T, path string) []byte {

@@ -80,7 +80,7 @@ const valuesOfLabels = `
 | --- | --- |
 | ` + "`source`" + ` | a type of sender, as ` + "`kubectl get webhooksources`" + ` lists them, or ` + "`unknown`" +
 	`; never what a sender claims to be |
-| ` + "`method`" + ` | ` + "`ServiceAccount`, `User`, `HMAC`, `Token`, `QueryToken`, `None`" +
+| ` + "`method`" + ` | ` + "`ServiceAccount`, `User`, `OIDC`, `HMAC`, `Token`, `QueryToken`, `None`" +
 	`; empty if the sender is not authenticated |
 | ` + "`outcome`" + ` | a phase: ` + "`Applied`, `Superseded`, `Ignored`, `Pending`, `Failed`" +
 	`. Or, without a record: ` + "`Rejected`" + ` (missing or wrong credential), ` +
@@ -89,7 +89,11 @@ const valuesOfLabels = `
 	` (answered 503) |
 | ` + "`reason`" + ` | ` + "`NoCredential`, `NoSecretConfigured`, `SignatureMismatch`, `TokenMismatch`, " +
 	"`MalformedSignature`, `TimestampOutOfWindow`, `SHA1Signature`, `SignatureNotCounted`, `RepeatedHeader`, " +
-	"`QueryTokenNotAllowed`, `NoIdentity`, `SenderLeft`" + ` |
+	"`QueryTokenNotAllowed`, `NoIdentity`, `SenderLeft`; of OIDC tokens `MalformedToken`, `TokenTooLong`, " +
+	"`TokenEncrypted`, `TokenAlgorithm`, `TokenExpired`, `TokenNotYetValid`, `InvalidConfiguration`, " +
+	"`IssuerNotTrusted`, `KeysUnknown`, `KeyNotFound`, `TokenSignatureMismatch`, `AudienceNotAccepted`, " +
+	"`ClaimsNotAccepted`" + ` |
+| ` + "`result`" + ` | ` + "`success`, `error`" + ` |
 | ` + "`stage`" + ` | ` + "`verify`, `decode`, `admit`, `resolve`, `write`, `record`" +
 	`; the last two overlap if the write is slow, and deliveries that are created as objects are recorded first |
 | ` + "`certificate`" + ` | ` + "`serving`" + `: the API server's; ` + "`ca`" +

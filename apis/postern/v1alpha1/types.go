@@ -386,10 +386,11 @@ type DeliveryProgress struct {
 
 // Sender is the sender of a delivery, and how it was authenticated.
 type Sender struct {
-	// User name of the request in the cluster, such as system:serviceaccount:ci:release.
+	// User name of the request in the cluster, such as system:serviceaccount:ci:release; for method OIDC the user name
+	// from the token, after postern:oidc:.
 	Name string `json:"name"`
-	// Authentication method: ServiceAccount or User (the cluster's own authentication), HMAC, Token, QueryToken or
-	// None.
+	// Authentication method: ServiceAccount or User (the cluster's own authentication), OIDC (a token of an issuer that
+	// the namespace trusts), HMAC, Token, QueryToken or None.
 	Method string `json:"method"`
 }
 
@@ -457,13 +458,14 @@ type WebhookSourceList struct {
 type WebhookSourceStatus struct {
 	// What the sender requests: GitRefs or Images.
 	Requests string `json:"requests"`
-	// Methods by which the sender can authenticate: ServiceAccount, HMAC, Token, QueryToken.
+	// Methods by which the sender can authenticate: ServiceAccount, OIDC, HMAC, Token, QueryToken.
 	// +listType=atomic
 	Methods []string `json:"methods"`
 	// Keys of the Secret postern-webhook-secrets that are used for this sender.
 	// +listType=atomic
 	SecretKeys []string `json:"secretKeys"`
-	// Whether one of these keys has a secret, or a default secret applies because the namespace has none of the keys.
+	// Whether one of these keys has a secret or a trusted issuer, or a default secret applies because the namespace has
+	// none of the keys for secrets.
 	HasSecret bool `json:"hasSecret"`
 	// Path on the kube-apiserver to which the sender POSTs.
 	Path string `json:"path"`

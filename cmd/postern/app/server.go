@@ -26,6 +26,7 @@ import (
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/etcd"
 	"postern.dev/postern/pkg/logrelay"
+	"postern.dev/postern/pkg/oidc"
 	"postern.dev/postern/pkg/receiver"
 	"postern.dev/postern/pkg/servingcert"
 	"postern.dev/postern/pkg/startup"
@@ -80,6 +81,7 @@ func Run(ctx context.Context, o *options.Options, flushLog func()) error {
 	filters.RegisterMetrics()
 	servingcert.RegisterMetrics()
 	logrelay.RegisterMetrics()
+	oidc.RegisterMetrics()
 	for _, warning := range o.Warnings() {
 		klog.InfoS("WARNING: " + warning)
 	}
@@ -160,7 +162,13 @@ func serve(
 		return err
 	}
 
-	// What deliveries read and write: secrets and targets.
+	// What deliveries read and write: secrets, with the issuers of tokens, and targets.
+	dial, _ := o.OIDC.Dial() // the options are valid
+	tokens, err := oidc.New(ctx, dial)
+	if err != nil {
+		return err
+	}
+	files.secrets.ParseIssuers = tokens.Parse
 	secretsSynced, err := watchSecrets(ctx, mgr, files.secrets)
 	if err != nil {
 		return err

@@ -268,6 +268,16 @@ func (e *examiner) explainRejection(r refusal) (cause, command string) {
 			"--output=wide")
 	case credential.ReasonTimestampOutOfWindow:
 		return "the signature is older than five minutes: a replay, or a wrong clock", ""
+	case credential.ReasonMalformedToken, credential.ReasonTokenTooLong, credential.ReasonTokenEncrypted,
+		credential.ReasonTokenAlgorithm, credential.ReasonTokenExpired, credential.ReasonTokenNotYetValid:
+		return "the OIDC token itself can't be used: the answer to the sender says why", ""
+	case credential.ReasonInvalidConfiguration, credential.ReasonIssuerNotTrusted, credential.ReasonKeyNotFound,
+		credential.ReasonTokenSignatureMismatch, credential.ReasonAudienceNotAccepted,
+		credential.ReasonClaimsNotAccepted:
+		return "the OIDC token is not one that the key oidc trusts. Compare its claims with this", e.showKey("oidc")
+	case credential.ReasonKeysUnknown:
+		return "the keys of the OIDC issuer could not be fetched yet: the log says why, and --oidc-issuer-hosts must " +
+			"list its host", ""
 	case credential.ReasonRepeatedHeader:
 		return "a header was given twice: a proxy may duplicate it", ""
 	case credential.ReasonQueryTokenNotAllowed:

@@ -39,6 +39,8 @@ func (p proof) add(source string, body []byte, h http.Header, query url.Values) 
 		return p.sign(source, body, h)
 	case credential.MethodToken:
 		h.Set(tokenHeader(source), p.secret)
+	case credential.MethodOIDC:
+		h.Set(secretheader.IDToken, p.secret)
 	case credential.MethodQueryToken:
 		query.Set("secret", p.secret)
 	default:

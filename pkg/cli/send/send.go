@@ -88,9 +88,9 @@ func NewCommand(f *cli.Factory) *cobra.Command {
 func (o *options) addFlags(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVar(&o.source, "source", "", "Type of the sender, such as github or harbor.")
-	flags.StringVar(&o.method, "method", "", "How to authenticate: ServiceAccount (with your own identity), HMAC, "+
-		"Token or QueryToken. The default is what the page of the sender describes.")
-	flags.StringVar(&o.secretFile, "secret-file", "", "File with the webhook secret, or - for standard input. The "+
+	flags.StringVar(&o.method, "method", "", "How to authenticate: ServiceAccount (with your own identity), OIDC, "+
+		"HMAC, Token or QueryToken. The default is what the page of the sender describes.")
+	flags.StringVar(&o.secretFile, "secret-file", "", "File with the webhook secret, or the OIDC token, or - for standard input. The "+
 		"default is the Secret of the namespace.")
 	flags.StringVar(&o.tokenFile, "token-file", "", "File with a token of a ServiceAccount to deliver with, or - for "+
 		"standard input, instead of your own identity.")
@@ -153,6 +153,9 @@ func (o *options) check(file string) error {
 	case o.dryRun == dryRunServer && o.method != "" && o.method != string(identity):
 		return errors.New("a dry run needs an identity of the cluster: leave out --method")
 	}
+	if o.method == string(credential.MethodOIDC) && o.secretFile == "" {
+		return errors.New("an OIDC token is in no Secret: give it with --secret-file=FILE")
+	}
 	if o.method != "" {
 		if err := setup.CheckMethod(o.source, o.method); err != nil {
 			return err
@@ -176,7 +179,9 @@ func (o *options) methods(config *rest.Config) []credential.Method {
 	if o.secretFile == "" && methods[0] == identity {
 		return methods[:1]
 	}
-	return slices.DeleteFunc(methods, func(m credential.Method) bool { return m == identity })
+	return slices.DeleteFunc(methods, func(m credential.Method) bool {
+		return m == identity || m == credential.MethodOIDC // a secret does not tell which it is
+	})
 }
 
 // delivery returns what the sender would send.

@@ -49,10 +49,14 @@ const (
 	bearerValue = "Bearer $TOKEN"
 	headerName  = "Authorization"
 	secretName  = "X-Webhook-Secret"
+	idTokenName = "X-Webhook-OIDC-Token"
+
+	idTokenValue = "$ID_TOKEN"
 )
 
 const (
 	byToken  = credential.MethodServiceAccount
+	byOIDC   = credential.MethodOIDC
 	byHMAC   = credential.MethodHMAC
 	bySecret = credential.MethodToken
 	byQuery  = credential.MethodQueryToken
@@ -120,6 +124,8 @@ var forms = map[string]form{
 		Fields: []formField{
 			{Label: "URL", Value: urlValue, Method: byToken},
 			{Label: headerName, Value: bearerValue, Method: byToken},
+			{Label: "URL", Value: urlValue, Method: byOIDC},
+			{Label: idTokenName, Value: idTokenValue, Method: byOIDC},
 			{Label: "URL", Value: urlValue, Method: bySecret},
 			{Label: secretName, Value: secretValue, Method: bySecret},
 			{Label: "URL", Value: queryValue, Method: byQuery},
@@ -156,6 +162,7 @@ var forms = map[string]form{
 		Fields: []formField{
 			{Label: "URL", Value: urlValue},
 			{Label: headerName, Value: bearerValue, Method: byToken},
+			{Label: idTokenName, Value: idTokenValue, Method: byOIDC},
 			{Label: secretName, Value: secretValue, Method: bySecret},
 			{Label: "X-Hub-Signature-256", Value: "sha256= and the HMAC-SHA256 of the body by $SECRET", Method: byHMAC},
 		},

@@ -46,6 +46,6 @@ func CheckMethod(source, method string) error {
 
 // CompleteMethods completes the methods of all types of sender.
 func CompleteMethods(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return []string{string(byToken), string(byHMAC), string(bySecret), string(byQuery)},
+	return []string{string(byToken), string(byOIDC), string(byHMAC), string(bySecret), string(byQuery)},
 		cobra.ShellCompDirectiveNoFileComp
 }

@@ -58,8 +58,8 @@ func NewURLCommand(f *cli.Factory) *cobra.Command {
 	flags.StringVar(&o.serverURL, "server-url", "",
 		"Address at which senders reach the kube-apiserver. The default is that in your kubeconfig.")
 	flags.StringVar(&o.caOut, "ca-out", "", "File to write the CA of the kube-apiserver to.")
-	flags.StringVar(&o.method, "method", "", "How the sender authenticates: ServiceAccount, HMAC, Token or "+
-		"QueryToken. The default is what its page describes.")
+	flags.StringVar(&o.method, "method", "", "How the sender authenticates: ServiceAccount, OIDC, HMAC, Token "+
+		"or QueryToken. The default is what its page describes.")
 	_ = command.RegisterFlagCompletionFunc("method", CompleteMethods)
 	_ = command.MarkFlagFilename("ca-out")
 	o.output.AddFlag(command, cli.OutputJSON, cli.OutputYAML)
@@ -115,7 +115,12 @@ func (o *urlOptions) instructions(
 	if endpoint.Source == "" {
 		i.Notes = append(i.Notes, "with --source=TYPE, all that this type of sender needs is shown")
 	}
-	if form.Method != "" && form.Method != byToken {
+	switch form.Method {
+	case "", byToken:
+	case byOIDC:
+		i.SecretKey = "oidc"
+		i.Notes = append(i.Notes, "the key oidc has the issuers and the conditions on the claims: docs/oidc.md")
+	default:
 		if i.SecretKey, err = secretKeyOf(endpoint, form.Method); err != nil {
 			return nil, err
 		}
@@ -240,7 +245,7 @@ func (o *urlOptions) commands(
 		return []string{cluster.PluginCommand(append(grant, account, "--apply", "--token-out=token")...)}
 	}
 	commands := []string{cluster.PluginCommand(append(grant, "--anonymous", "--apply")...)}
-	if !hasSecret(ctx, cluster, endpoint.Source) {
+	if form.Method != byOIDC && !hasSecret(ctx, cluster, endpoint.Source) {
 		set := []string{"secret", "set", endpoint.Source}
 		if NeedsTargetKey(endpoint, form.Method) {
 			set = append(set, endpoint.Args()[0])

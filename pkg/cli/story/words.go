@@ -112,7 +112,7 @@ func (s *Story) request() string {
 // methods are the methods of authentication in words.
 var methods = map[string]string{
 	"HMAC": "signed with a webhook secret", "Token": "with a webhook secret", "QueryToken": "with a secret in the URL",
-	"None": "without any proof",
+	"None": "without any proof", "OIDC": "with an OIDC token",
 }
 
 // senderOf names the type of sender, and who it was for the cluster.

@@ -3264,7 +3264,7 @@ func schema_postern_apis_postern_v1alpha1_Sender(ref common.ReferenceCallback) c
 				Properties: map[string]spec.Schema{
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "User name of the request in the cluster, such as system:serviceaccount:ci:release.",
+							Description: "User name of the request in the cluster, such as system:serviceaccount:ci:release; for method OIDC the user name from the token, after postern:oidc:.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -3272,7 +3272,7 @@ func schema_postern_apis_postern_v1alpha1_Sender(ref common.ReferenceCallback) c
 					},
 					"method": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Authentication method: ServiceAccount or User (the cluster's own authentication), HMAC, Token, QueryToken or None.",
+							Description: "Authentication method: ServiceAccount or User (the cluster's own authentication), OIDC (a token of an issuer that the namespace trusts), HMAC, Token, QueryToken or None.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -3874,7 +3874,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookSourceStatus(ref common.Referen
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Methods by which the sender can authenticate: ServiceAccount, HMAC, Token, QueryToken.",
+							Description: "Methods by which the sender can authenticate: ServiceAccount, OIDC, HMAC, Token, QueryToken.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -3907,7 +3907,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookSourceStatus(ref common.Referen
 					},
 					"hasSecret": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Whether one of these keys has a secret, or a default secret applies because the namespace has none of the keys.",
+							Description: "Whether one of these keys has a secret or a trusted issuer, or a default secret applies because the namespace has none of the keys for secrets.",
 							Default:     false,
 							Type:        []string{"boolean"},
 							Format:      "",

@@ -26,6 +26,7 @@ const (
 // methodNames are the methods in the words of the documentation.
 var methodNames = map[credential.Method]string{
 	credential.MethodServiceAccount: "ServiceAccount token",
+	credential.MethodOIDC:           "OIDC token",
 	credential.MethodHMAC:           "signature",
 	credential.MethodToken:          "secret in a header",
 	credential.MethodQueryToken:     "`?secret=`",

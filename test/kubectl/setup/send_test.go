@@ -4,6 +4,7 @@
 package setup
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -87,7 +88,11 @@ func testSend(t *testing.T, source string, method credential.Method) {
 	} else {
 		w.Create(testcluster.Applications, follower("follower", example.image))
 	}
-	if method != credential.MethodServiceAccount { // the administrator may all
+	switch method {
+	case credential.MethodServiceAccount: // the administrator may all
+	case credential.MethodOIDC:
+		example.args = append(slices.Clone(example.args), "--secret-file="+w.provideToken(source, target))
+	default:
 		w.provide(source, method, target)
 	}
 	args := slices.Concat([]string{filepath.Join(root, "pkg/payload/testdata", example.file)}, target,
@@ -109,6 +114,19 @@ func recorded(method credential.Method) string {
 		return string(credential.MethodUser)
 	}
 	return string(method)
+}
+
+// provideToken grants a sender with an OIDC token what it needs, and returns the file of the token.
+func (w *world) provideToken(source string, target []string) string {
+	w.T.Helper()
+	w.must("", slices.Concat([]string{"grant", "--source=" + source, "--anonymous", "--apply"}, target)...)
+	issuer := testcluster.NewIssuer(w.T, "https://issuer.example.com")
+	w.SetWebhookSecrets(map[string]string{"oidc": issuer.Configuration("postern")})
+	file := w.path("id-token")
+	if err := os.WriteFile(file, []byte(issuer.Token("postern", "kim", nil)), 0o600); err != nil {
+		w.T.Fatal(err)
+	}
+	return file
 }
 
 // provide grants a sender without an identity what it needs.

@@ -47,6 +47,7 @@ type Options struct {
 	RetryWindow     time.Duration
 	MaxPayloadBytes int64
 	Limits          Limits
+	OIDC            OIDC
 	Credentials     credential.Config
 	AllowDirect     bool
 	LeaderElection  componentbaseconfig.LeaderElectionConfiguration
@@ -84,6 +85,7 @@ func New() *Options {
 		Limits:          newLimits(),
 		ServingCert:     newServingCert(namespace),
 		Receiver:        newReceiver(),
+		OIDC:            newOIDC(),
 		DefaultSecrets:  newDefaultSecrets(),
 		Credentials:     credential.Config{IdentityIsCredential: true, RequireSecret: true},
 		LeaderElection: componentbaseconfig.LeaderElectionConfiguration{
@@ -135,6 +137,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.ServingCert.addFlags(&sets)
 	o.Receiver.addFlags(&sets)
 	o.DefaultSecrets.addFlags(&sets)
+	o.OIDC.addFlags(&sets)
 	o.Recommended.Authentication.AddFlags(sets.FlagSet("authentication"))
 	o.Recommended.Authorization.AddFlags(sets.FlagSet("authorization"))
 	o.Recommended.Admission.AddFlags(sets.FlagSet("admission"))
@@ -190,6 +193,8 @@ func (o *Options) Validate() error {
 	errs = append(errs, o.validateServingCert()...)
 	errs = append(errs, o.Limits.validate(o.MaxPayloadBytes, o.ServerRun)...)
 	errs = append(errs, o.validateReceiver()...)
+	_, oidcErrs := o.OIDC.Dial()
+	errs = append(errs, oidcErrs...)
 	return errors.Join(append(errs, o.validateRecommended()...)...)
 }
 

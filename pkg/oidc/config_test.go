@@ -1,0 +1,163 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package oidc
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"postern.dev/postern/pkg/credential"
+)
+
+func quoteJSON(text string) string {
+	data, _ := json.Marshal(text) //nolint:errchkjson // a string
+	return string(data)
+}
+
+func TestParse(t *testing.T) {
+	issuerWith := func(more string) string {
+		return "jwt:\n- issuer:\n    url: https://issuer.example.com\n    audiences: [postern]\n" + more
+	}
+	username := "  claimMappings: {username: {claim: sub, prefix: ''}}\n"
+	var many strings.Builder
+	many.WriteString("jwt:\n")
+	for n := range maxIssuers + 1 {
+		fmt.Fprintf(&many, "- issuer: {url: 'https://issuer.example.com/%d', audiences: [x]}\n", n)
+	}
+	for name, test := range map[string]struct{ value, says string }{
+		"empty":            {" \n", ""},
+		"one issuer":       {issuerWith(username), ""},
+		"JSON":             {`{"jwt":[{"issuer":{"url":"https://issuer.example.com","audiences":["x"]}}]}`, ""},
+		"a whole file":     {"apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\n" + issuerWith(username), ""},
+		"of another kind":  {"apiVersion: v1\nkind: ConfigMap\n" + issuerWith(username), "apiVersion and kind"},
+		"anonymous access": {"anonymous: {enabled: true}\n" + issuerWith(username), "not an object with a list jwt"},
+		"an unknown field": {issuerWith("  claimValidationRule: []\n"), `unknown field "jwt[0].claimValidationRule"`},
+		"a field twice":    {issuerWith(username + username), "not an object"},
+		"a secret":         {"hunter2", "not an object"},
+		"a secret's key":   {"hunter2: x", "not an object"},
+		"an alias":         {"x: &x [1]\ny: *x\n", "alias"},
+		"two documents":    {issuerWith(username) + "---\nhunter2", ""},
+		"too long":         {issuerWith(username) + strings.Repeat("#", maxValueBytes), "at most 65536"},
+		"too many issuers": {many.String(), "at most 8"},
+		"the same issuer":  {issuerWith(username) + issuerWith(username)[5:], "of another entry"},
+		"http":             {strings.Replace(issuerWith(username), "https", "http", 1), "https://"},
+		"a user in the URL": {strings.Replace(issuerWith(username), "https://", "https://a:hunter2@", 1),
+			"without user"},
+		"no audience":    {strings.Replace(issuerWith(username), "[postern]", "[]", 1), "audiences"},
+		"an egress":      {strings.Replace(issuerWith(username), "    aud", "    egressSelectorType: cluster\n    aud", 1), "egressSelectorType"},
+		"groups":         {issuerWith("  claimMappings: {username: {claim: sub, prefix: ''}, groups: {claim: g, prefix: ''}}\n"), "only username"},
+		"keys":           {issuerWith("  jwks: {keys: []}\n"), "no RSA or EC public key"},
+		"a weak key":     {issuerWith(`  jwks: {"keys":[{"kty":"RSA","e":"AQAB","n":"3wYm"}]}` + "\n"), "no RSA or EC public key"},
+		"a text as keys": {issuerWith("  jwks: hunter2\n"), "not a JSON Web Key Set"},
+		"a long expression": {issuerWith("  claimValidationRules: [{expression: '" + strings.Repeat(" ", maxExpressionBytes) + "true'}]\n"),
+			"expression"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			issuers, err := newVerifier(t, Dial{}).Parse(namespace, []byte(test.value))
+			switch {
+			case err == nil && test.says != "":
+				t.Errorf("accepted, want an error that says %q", test.says)
+			case err != nil && (test.says == "" || !strings.Contains(err.Error(), test.says)):
+				t.Errorf("got %q, want %q", err, test.says)
+			case err != nil && strings.Contains(err.Error(), "hunter2"):
+				t.Errorf("the error repeats the value: %v", err)
+			case err == nil:
+				issuers.Close()
+			}
+		})
+	}
+}
+
+// A key that can't be used rejects all tokens; it does not open the namespace.
+func TestParse_BrokenValueRejects(t *testing.T) {
+	issuer := newSigner(t, "k1")
+	for name, value := range map[string]string{
+		"empty":             "",
+		"not a list":        "jwt: x",
+		"no username":       strings.Replace(withKeys(t, anyConfig, issuer), "username: {claim: sub, prefix: \"test:\"}", "{}", 1),
+		"no prefix":         strings.Replace(withKeys(t, anyConfig, issuer), `, prefix: "test:"`, "", 1),
+		"not an expression": strings.Replace(withKeys(t, anyConfig, issuer), "!claims.sub", "!!claims sub", 1),
+		"not a condition":   strings.Replace(withKeys(t, anyConfig, issuer), "!claims.sub.startsWith('evil')", "claims.sub", 1),
+	} {
+		secrets := &credential.Secrets{ParseIssuers: newVerifier(t, Dial{}).Parse}
+		data := map[string][]byte{"oidc": []byte(value)}
+		secrets.Set(namespace, data)
+		if got, rejection := send(t, secrets, issuer.token(t, anyClaims)); rejection == nil {
+			t.Errorf("%s: accepted as %q", name, got)
+		}
+		open := credential.NewVerifier(credential.Config{RequireSecret: false}, secrets)
+		if proof, err := open.Verify(t.Context(), credential.Attempt{Namespace: namespace}); err == nil {
+			t.Errorf("%s: without a credential accepted by %q", name, proof.Method)
+		}
+	}
+}
+
+// Expressions that could take much time or memory are refused when they are compiled, or end at their bound.
+func TestExpressions_Bounded(t *testing.T) {
+	issuer := newSigner(t, "k1")
+	numbers := strings.TrimSuffix(strings.Repeat("1,", 200), ",")
+	nested := "true"
+	for range 4 {
+		nested = "[" + numbers + "].all(x, " + nested + ")"
+	}
+	for name, expression := range map[string]string{
+		"nested loops":           nested,
+		"a large pattern":        `claims.sub.matches('((a{100}){100}){100}')`,
+		"a pattern from a claim": `claims.sub.matches(claims.group)`,
+		"a pattern put together": `claims.sub.matches('a' + '{1000}')`,
+		"a replacement":          `claims.sub.replace('', claims.sub) != ''`,
+		"joined":                 `[claims.sub].join(claims.sub) == ''`,
+		"formatted":              `'%s'.format([claims.sub]) == ''`,
+		"a range":                `lists.range(1000000).size() > 0`,
+		"found":                  `claims.sub.find('a') == ''`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := strings.Replace(withKeys(t, anyConfig, issuer), `"!claims.sub.startsWith('evil')"`,
+				quoteJSON(expression), 1)
+			secrets := secretsWith(newVerifier(t, Dial{}), config)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, rejection := send(t, secrets, issuer.token(t, anyClaims))
+			runtime.ReadMemStats(&after)
+			reason := reasonOf(rejection)
+			if reason != credential.ReasonInvalidConfiguration && reason != credential.ReasonClaimsNotAccepted {
+				t.Errorf("got %+v, want a rejection because of the expression", rejection)
+			}
+			if bytes := after.TotalAlloc - before.TotalAlloc; bytes > 32<<20 {
+				t.Errorf("took %d MiB", bytes>>20)
+			}
+		})
+	}
+}
+
+// A namespace keeps no more than its share compiled; its other issuers still work.
+func TestExpressions_CompiledAreBounded(t *testing.T) {
+	issuer := newSigner(t, "k1")
+	v := newVerifier(t, Dial{})
+	config := withKeys(t, anyConfig, issuer)
+	var kept int
+	for n := range maxCompiled {
+		secrets := &credential.Secrets{ParseIssuers: v.Parse}
+		secrets.Set(namespace, map[string][]byte{"oidc": []byte(config + fmt.Sprintf("# %d\n", n))})
+		if _, rejection := send(t, secrets, issuer.token(t, anyClaims)); rejection != nil {
+			t.Fatalf("got %+v", rejection)
+		}
+		kept = n
+		if release, err := v.kept.TryAcquire(fairnessFlow(), 1); err != nil {
+			break
+		} else {
+			release()
+		}
+	}
+	if kept >= maxCompiled/2 {
+		t.Errorf("one namespace keeps %d compiled", kept)
+	}
+	secrets := secretsWith(v, config)
+	if _, rejection := send(t, secrets, issuer.token(t, anyClaims)); rejection != nil {
+		t.Errorf("beyond the share: %+v", rejection)
+	}
+}

@@ -1,0 +1,122 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package oidc
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/google/cel-go/cel"
+	celast "github.com/google/cel-go/common/ast"
+	authenticationcel "k8s.io/apiserver/pkg/authentication/cel"
+	apiservercel "k8s.io/apiserver/pkg/cel"
+	"k8s.io/apiserver/pkg/cel/environment"
+
+	"k8s.io/apimachinery/pkg/util/version"
+
+	"postern.dev/postern/pkg/pattern"
+)
+
+// maxCost bounds the evaluation of one expression, in the units of CEL: about ten milliseconds. Conditions on claims
+// cost some tens.
+const maxCost = 100_000
+
+// functions are the functions that expressions may call, besides operators. CEL has others whose result can be much
+// larger than its estimated cost, such as replace and join.
+var functions = map[string]bool{
+	"bool": true, "contains": true, "double": true, "dyn": true, "duration": true, "endsWith": true, "getDate": true,
+	"getDayOfWeek": true, "getHours": true, "has": true, "hasValue": true, "int": true, "lowerAscii": true,
+	"matches": true, "optMap": true, "orValue": true, "size": true, "split": true, "startsWith": true, "string": true,
+	"substring": true, "timestamp": true, "trim": true, "type": true, "uint": true, "upperAscii": true, "value": true,
+}
+
+// compiler compiles the expressions of the kube-apiserver's AuthenticationConfiguration within bounds.
+type compiler struct {
+	authenticationcel.Compiler
+
+	namespace string
+	parser    *cel.Env
+}
+
+// newCompiler returns a compiler, which is expensive. The result is for no namespace yet.
+func newCompiler() (compiler, error) {
+	base, err := environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()).Extend(
+		environment.VersionedOptions{
+			IntroducedVersion: version.MajorMinor(1, 0),
+			ProgramOptions:    []cel.ProgramOption{cel.CostLimit(maxCost)},
+		})
+	if err != nil {
+		return compiler{}, fmt.Errorf("could not bound the cost of CEL expressions: %w", err)
+	}
+	parser, err := cel.NewEnv(cel.OptionalTypes())
+	if err != nil {
+		return compiler{}, fmt.Errorf("could not create a parser of CEL expressions: %w", err)
+	}
+	return compiler{Compiler: authenticationcel.NewCompiler(base), parser: parser}, nil
+}
+
+// CompileClaimsExpression compiles an expression of claims.
+func (c compiler) CompileClaimsExpression(
+	e authenticationcel.ExpressionAccessor,
+) (authenticationcel.CompilationResult, error) {
+	if err := c.check(e.GetExpression()); err != nil {
+		return authenticationcel.CompilationResult{}, err
+	}
+	return c.Compiler.CompileClaimsExpression(e)
+}
+
+// CompileUserExpression compiles an expression of the user.
+func (c compiler) CompileUserExpression(
+	e authenticationcel.ExpressionAccessor,
+) (authenticationcel.CompilationResult, error) {
+	if err := c.check(e.GetExpression()); err != nil {
+		return authenticationcel.CompilationResult{}, err
+	}
+	return c.Compiler.CompileUserExpression(e)
+}
+
+// check returns an error for an expression that may take too much when it is compiled or evaluated. What can't be
+// parsed is left to the compilation.
+func (c compiler) check(expression string) error {
+	parsed, issues := c.parser.Parse(expression)
+	if issues.Err() != nil {
+		return nil //nolint:nilerr // the compilation reports it
+	}
+	var problem error
+	celast.PreOrderVisit(parsed.NativeRep().Expr(), celast.NewExprVisitor(func(e celast.Expr) {
+		if e.Kind() == celast.CallKind && problem == nil {
+			problem = c.checkCall(e.AsCall())
+		}
+	}))
+	if problem != nil {
+		return &apiservercel.Error{Type: apiservercel.ErrorTypeInvalid, Detail: problem.Error()}
+	}
+	return nil
+}
+
+func (c compiler) checkCall(call celast.CallExpr) error {
+	name := call.FunctionName()
+	if name == "" || !unicode.IsLetter(rune(name[0])) {
+		return nil // an operator
+	}
+	if !functions[name] {
+		return fmt.Errorf("the function %s is not supported here; supported are %s", name,
+			strings.Join(slices.Sorted(maps.Keys(functions)), ", "))
+	}
+	if name != "matches" || len(call.Args()) == 0 {
+		return nil
+	}
+	// A regular expression of a few bytes can compile to many megabytes.
+	last := call.Args()[len(call.Args())-1]
+	if last.Kind() == celast.LiteralKind {
+		if text, isString := last.AsLiteral().Value().(string); isString {
+			_, err := pattern.Regexp(c.namespace, text)
+			return err
+		}
+	}
+	return fmt.Errorf("the regular expression of matches must be a text in quotes")
+}

@@ -3,15 +3,15 @@
 # SPDX-License-Identifier: Apache-2.0
 
 # Puts into bin/senders what sends to Postern in tests with real programs, in the versions that the modules below hack
-# name: the CNCF Distribution registry, crane, which pushes images, cosign, which signs them, Gitea, and what Argo Events
-# and Tekton run for an example of ours. Gitea stores its data in SQLite, which needs a C compiler. Arguments select
-# programs: registry, crane, gitea, cosign, argo-events, tekton.
+# name: the CNCF Distribution registry, crane, which pushes images, cosign, which signs them, Gitea, what Argo Events and
+# Tekton run for an example of ours, and an issuer of OIDC tokens. Gitea stores its data in SQLite, which needs a C
+# compiler. Arguments select programs: registry, crane, gitea, cosign, argo-events, tekton, issuer.
 set -euo pipefail
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bin=$repo/bin/senders
 mkdir -p "$bin"
-[ $# -gt 0 ] || set -- registry crane gitea cosign argo-events tekton
+[ $# -gt 0 ] || set -- registry crane gitea cosign argo-events tekton issuer
 
 build() { # program, directory below hack, module, package, about how long the first build takes, flags
     local version start=$SECONDS
@@ -48,6 +48,7 @@ for program; do
     gitea) gitea ;;
     argo-events) build argo-events argoevents github.com/argoproj/argo-events . '2 minutes' ;;
     tekton) build tekton tekton github.com/tektoncd/pipeline . '3 minutes' ;;
+    issuer) build issuer issuer github.com/zitadel/oidc/v3 . '1 minute' ;;
     cosign) build cosign cosign github.com/sigstore/cosign/v3 . 'up to 20 minutes' ;;
     *)
         echo "unknown program: $program" >&2

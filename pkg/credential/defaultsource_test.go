@@ -32,7 +32,8 @@ func TestDefaultsReloader_ChangedFile(t *testing.T) {
 		t.Helper()
 		for token, valid := range want {
 			a := Attempt{Namespace: "shop", Source: "generic", Header: map[string][]string{"X-Webhook-Token": {token}}}
-			if _, err := NewVerifier(Config{RequireSecret: true}, secrets).Verify(t.Context(), a); (err == nil) != valid {
+			v := NewVerifier(Config{RequireSecret: true}, secrets)
+			if _, err := v.Verify(t.Context(), a); (err == nil) != valid {
 				t.Errorf("%s, %s: got error %v, want accepted: %t", when, token, err, valid)
 			}
 		}

@@ -192,7 +192,8 @@ func (k keyring) forAttempt(a Attempt) validSecrets {
 	valid.issuers = k.issuers[oidcKey]
 	// A payload of an unknown sender may turn out to be from one with a key, and a delivery without a target may reach
 	// one with a key.
-	valid.configured = valid.applies || valid.issuers != nil || a.Source == "" && k.hasSourceKey || a.Target == nil && k.hasTargetKey
+	valid.configured = valid.applies || valid.issuers != nil || a.Source == "" && k.hasSourceKey ||
+		a.Target == nil && k.hasTargetKey
 	return valid
 }
 

@@ -176,7 +176,7 @@ func (d Dial) get(ctx context.Context, client *http.Client, address string) ([]b
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close() //nolint:errcheck // only read
+	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s answered %d", address, response.StatusCode)
 	}

@@ -64,13 +64,13 @@ func decodeConfiguration(value []byte) (*configuration, error) {
 	if err != nil {
 		return nil, errNotAConfiguration
 	}
-	for _, problem := range strict {
-		if strings.Contains(problem.Error(), `"jwt[`) {
-			return nil, problem
-		}
-		return nil, errNotAConfiguration
+	switch {
+	case len(strict) == 0:
+		return &c, c.validate()
+	case strings.Contains(strict[0].Error(), `"jwt[`):
+		return nil, strict[0]
 	}
-	return &c, c.validate()
+	return nil, errNotAConfiguration
 }
 
 // checkYAML rejects aliases, with which a short text can demand much memory.
@@ -97,7 +97,8 @@ func (c *configuration) validate() error {
 	var errs []error
 	if c.Kind != "" && c.Kind != "AuthenticationConfiguration" ||
 		c.APIVersion != "" && !strings.HasPrefix(c.APIVersion, apiserver.GroupName+"/") {
-		errs = append(errs, errors.New("apiVersion and kind, if given, must be those of an AuthenticationConfiguration"))
+		errs = append(errs, errors.New(
+			"apiVersion and kind, if given, must be those of an AuthenticationConfiguration"))
 	}
 	if len(c.JWT) > maxIssuers {
 		return fmt.Errorf("jwt has %d issuers; at most %d are allowed", len(c.JWT), maxIssuers)
@@ -117,22 +118,7 @@ func (c *configuration) validate() error {
 // and the URLs. The library checks the rest.
 func (e *entry) validate() (errs []error) {
 	report := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
-	if err := checkURL(e.Issuer.URL); err != nil {
-		report("issuer.url %w", err)
-	}
-	if discovery := text(e.Issuer.DiscoveryURL); discovery != "" {
-		if err := checkURL(discovery); err != nil {
-			report("issuer.discoveryURL %w", err)
-		}
-	}
-	switch {
-	case e.Issuer.EgressSelectorType != "":
-		report("issuer.egressSelectorType is not supported")
-	case len(e.Issuer.CertificateAuthority) > maxCABytes:
-		report("issuer.certificateAuthority has more than %d bytes", maxCABytes)
-	case len(e.Issuer.Audiences) == 0 || len(e.Issuer.Audiences) > maxAudiences:
-		report("issuer.audiences must have from 1 to %d entries", maxAudiences)
-	}
+	errs = e.validateIssuer()
 	mappings := e.ClaimMappings
 	if mappings.Groups.Claim != "" || mappings.Groups.Expression != "" || mappings.UID.Claim != "" ||
 		mappings.UID.Expression != "" || len(mappings.Extra) > 0 {
@@ -147,8 +133,29 @@ func (e *entry) validate() (errs []error) {
 	if slices.ContainsFunc(e.expressions(), func(text string) bool { return len(text) > maxExpressionBytes }) {
 		report("issuer and its rules: an expression has more than %d bytes", maxExpressionBytes)
 	}
-	if e.JWKS != nil && text(e.Issuer.DiscoveryURL) != "" {
-		report("jwks: with it, issuer.discoveryURL is not used")
+	return errs
+}
+
+func (e *entry) validateIssuer() (errs []error) {
+	report := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+	if err := checkURL(e.Issuer.URL); err != nil {
+		report("issuer.url %w", err)
+	}
+	if discovery := text(e.Issuer.DiscoveryURL); discovery != "" {
+		if err := checkURL(discovery); err != nil {
+			report("issuer.discoveryURL %w", err)
+		}
+		if e.JWKS != nil {
+			report("jwks: with it, issuer.discoveryURL is not used")
+		}
+	}
+	switch {
+	case e.Issuer.EgressSelectorType != "":
+		report("issuer.egressSelectorType is not supported")
+	case len(e.Issuer.CertificateAuthority) > maxCABytes:
+		report("issuer.certificateAuthority has more than %d bytes", maxCABytes)
+	case len(e.Issuer.Audiences) == 0 || len(e.Issuer.Audiences) > maxAudiences:
+		report("issuer.audiences must have from 1 to %d entries", maxAudiences)
 	}
 	return errs
 }

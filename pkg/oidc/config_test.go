@@ -29,10 +29,12 @@ func TestParse(t *testing.T) {
 		fmt.Fprintf(&many, "- issuer: {url: 'https://issuer.example.com/%d', audiences: [x]}\n", n)
 	}
 	for name, test := range map[string]struct{ value, says string }{
-		"empty":            {" \n", ""},
-		"one issuer":       {issuerWith(username), ""},
-		"JSON":             {`{"jwt":[{"issuer":{"url":"https://issuer.example.com","audiences":["x"]}}]}`, ""},
-		"a whole file":     {"apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\n" + issuerWith(username), ""},
+		"empty":      {" \n", ""},
+		"one issuer": {issuerWith(username), ""},
+		"JSON":       {`{"jwt":[{"issuer":{"url":"https://issuer.example.com","audiences":["x"]}}]}`, ""},
+		"a whole file": {
+			"apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\n" + issuerWith(username), "",
+		},
 		"of another kind":  {"apiVersion: v1\nkind: ConfigMap\n" + issuerWith(username), "apiVersion and kind"},
 		"anonymous access": {"anonymous: {enabled: true}\n" + issuerWith(username), "not an object with a list jwt"},
 		"an unknown field": {issuerWith("  claimValidationRule: []\n"), `unknown field "jwt[0].claimValidationRule"`},
@@ -47,11 +49,17 @@ func TestParse(t *testing.T) {
 		"http":             {strings.Replace(issuerWith(username), "https", "http", 1), "https://"},
 		"a user in the URL": {strings.Replace(issuerWith(username), "https://", "https://a:hunter2@", 1),
 			"without user"},
-		"no audience":    {strings.Replace(issuerWith(username), "[postern]", "[]", 1), "audiences"},
-		"an egress":      {strings.Replace(issuerWith(username), "    aud", "    egressSelectorType: cluster\n    aud", 1), "egressSelectorType"},
-		"groups":         {issuerWith("  claimMappings: {username: {claim: sub, prefix: ''}, groups: {claim: g, prefix: ''}}\n"), "only username"},
-		"keys":           {issuerWith("  jwks: {keys: []}\n"), "no RSA or EC public key"},
-		"a weak key":     {issuerWith(`  jwks: {"keys":[{"kty":"RSA","e":"AQAB","n":"3wYm"}]}` + "\n"), "no RSA or EC public key"},
+		"no audience": {strings.Replace(issuerWith(username), "[postern]", "[]", 1), "audiences"},
+		"an egress": {
+			strings.Replace(issuerWith(username), "    aud", "    egressSelectorType: cluster\n    aud", 1), "egressSelectorType",
+		},
+		"groups": {
+			issuerWith("  claimMappings: {username: {claim: sub, prefix: ''}, groups: {claim: g, prefix: ''}}\n"), "only username",
+		},
+		"keys": {issuerWith("  jwks: {keys: []}\n"), "no RSA or EC public key"},
+		"a weak key": {
+			issuerWith(`  jwks: {"keys":[{"kty":"RSA","e":"AQAB","n":"3wYm"}]}` + "\n"), "no RSA or EC public key",
+		},
 		"a text as keys": {issuerWith("  jwks: hunter2\n"), "not a JSON Web Key Set"},
 		"a long expression": {issuerWith("  claimValidationRules: [{expression: '" + strings.Repeat(" ", maxExpressionBytes) + "true'}]\n"),
 			"expression"},

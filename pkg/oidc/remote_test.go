@@ -272,7 +272,7 @@ func TestRemote_HangingIssuerStallsNobody(t *testing.T) {
 	config = strings.Replace(config, "    audiences", "    certificateAuthority: "+quoteJSON(i.authority)+"\n    audiences", 1)
 	secrets := secretsWith(v, config)
 	token := newSigner(t, "k1").token(t, but(remoteClaims, map[string]any{"iss": i.URL}))
-	send(t, secrets, token) // compiles
+	_, _ = send(t, secrets, token) // compiles
 	before := runtime.NumGoroutine()
 	start := time.Now()
 	var senders sync.WaitGroup

@@ -49,43 +49,91 @@ func TestTokens(t *testing.T) {
 		reason credential.Reason // "" if it is accepted
 		says   string
 	}{
-		"good":                      {good, "", ""},
-		"several audiences":         {changed(map[string]any{"aud": []string{"x", "other"}}), "", ""},
-		"no kid":                    {unnamed.token(t, anyClaims), "", ""},
-		"nbf within the leeway":     {changed(map[string]any{"nbf": time.Now().Add(30 * time.Second).Unix()}), "", ""},
-		"another audience":          {changed(map[string]any{"aud": "x"}), credential.ReasonAudienceNotAccepted, "audience"},
-		"no audience":               {changed(map[string]any{"aud": nil}), credential.ReasonAudienceNotAccepted, "audience"},
-		"another issuer":            {changed(map[string]any{"iss": "https://x.example.com"}), credential.ReasonIssuerNotTrusted, "issuer"},
-		"the issuer with a slash":   {changed(map[string]any{"iss": "https://issuer.example.com/"}), credential.ReasonIssuerNotTrusted, "issuer"},
-		"no issuer":                 {changed(map[string]any{"iss": nil}), credential.ReasonMalformedToken, "not a JWT"},
-		"expired":                   {changed(map[string]any{"exp": time.Now().Add(-time.Second).Unix()}), credential.ReasonTokenExpired, "expired"},
-		"never expires":             {changed(map[string]any{"exp": nil}), credential.ReasonMalformedToken, "exp"},
-		"expiry as text":            {changed(map[string]any{"exp": "x"}), credential.ReasonMalformedToken, ""},
-		"not valid yet":             {changed(map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}), credential.ReasonTokenNotYetValid, "clock"},
-		"a claim not as required":   {changed(map[string]any{"group": "others"}), credential.ReasonClaimsNotAccepted, ""},
-		"a claim is missing":        {changed(map[string]any{"group": nil}), credential.ReasonClaimsNotAccepted, ""},
-		"a claim of another type":   {changed(map[string]any{"group": []string{"deployers"}}), credential.ReasonClaimsNotAccepted, ""},
-		"an expression is false":    {changed(map[string]any{"sub": "evil"}), credential.ReasonClaimsNotAccepted, ""},
-		"a rule of users":           {changed(map[string]any{"sub": "system:admin"}), credential.ReasonClaimsNotAccepted, ""},
-		"a name with a line break":  {changed(map[string]any{"sub": "kim\nroot"}), credential.ReasonClaimsNotAccepted, ""},
-		"a name from right to left": {changed(map[string]any{"sub": "kim\u202etoor"}), credential.ReasonClaimsNotAccepted, ""},
-		"a long name":               {changed(map[string]any{"sub": strings.Repeat("k", 257)}), credential.ReasonClaimsNotAccepted, ""},
-		"claims in another case":    {changed(map[string]any{"aud": "x", "AUD": "postern"}), credential.ReasonMalformedToken, ""},
-		"another key, same kid":     {stranger.token(t, anyClaims), credential.ReasonTokenSignatureMismatch, ""},
-		"another kid":               {signer{"k2", issuer.algorithm, issuer.key}.token(t, anyClaims), credential.ReasonKeyNotFound, ""},
-		"HS256 with the public key": {hmac.token(t, anyClaims), credential.ReasonTokenAlgorithm, "no other algorithm"},
-		"alg none":                  {unsigned("none", anyClaimsJSON), credential.ReasonTokenAlgorithm, "no other algorithm"},
-		"alg none, other case":      {unsigned("nOnE", anyClaimsJSON), credential.ReasonTokenAlgorithm, "no other algorithm"},
-		"no alg":                    {unsigned("", anyClaimsJSON), credential.ReasonTokenAlgorithm, "no other algorithm"},
-		"no signature":              {parts[0] + "." + parts[1] + ".", credential.ReasonTokenSignatureMismatch, ""},
-		"the signature of another":  {parts[0] + "." + strings.Split(changed(map[string]any{"sub": "lee"}), ".")[1] + "." + parts[2], credential.ReasonTokenSignatureMismatch, ""},
-		"encrypted":                 {encrypted(t, good), credential.ReasonTokenEncrypted, "only sign it"},
-		"nested":                    {nested(t, issuer, good), credential.ReasonMalformedToken, "not a JWT"},
-		"in JSON":                   {`{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`, credential.ReasonMalformedToken, ""},
-		"too long":                  {changed(map[string]any{"x": strings.Repeat("x", 16<<10)}), credential.ReasonTokenTooLong, "too long"},
-		"many dots":                 {strings.Repeat(".", 10_000), credential.ReasonMalformedToken, ""},
-		"a text":                    {"hunter2", credential.ReasonMalformedToken, "not a JWT"},
-		"with the scheme":           {"Bearer " + good, credential.ReasonMalformedToken, "without Bearer"},
+		"good":              {good, "", ""},
+		"several audiences": {changed(map[string]any{"aud": []string{"x", "other"}}), "", ""},
+		"no kid":            {unnamed.token(t, anyClaims), "", ""},
+		"nbf within the leeway": {
+			changed(map[string]any{"nbf": time.Now().Add(30 * time.Second).Unix()}), "", "",
+		},
+		"another audience": {
+			changed(map[string]any{"aud": "x"}), credential.ReasonAudienceNotAccepted, "audience",
+		},
+		"no audience": {
+			changed(map[string]any{"aud": nil}), credential.ReasonAudienceNotAccepted, "audience",
+		},
+		"another issuer": {
+			changed(map[string]any{"iss": "https://x.example.com"}), credential.ReasonIssuerNotTrusted, "issuer",
+		},
+		"the issuer with a slash": {
+			changed(map[string]any{"iss": "https://issuer.example.com/"}), credential.ReasonIssuerNotTrusted, "issuer",
+		},
+		"no issuer": {
+			changed(map[string]any{"iss": nil}), credential.ReasonMalformedToken, "not a JWT",
+		},
+		"expired": {
+			changed(map[string]any{"exp": time.Now().Add(-time.Second).Unix()}), credential.ReasonTokenExpired, "expired",
+		},
+		"never expires":  {changed(map[string]any{"exp": nil}), credential.ReasonMalformedToken, "exp"},
+		"expiry as text": {changed(map[string]any{"exp": "x"}), credential.ReasonMalformedToken, ""},
+		"not valid yet": {
+			changed(map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}), credential.ReasonTokenNotYetValid, "clock",
+		},
+		"a claim not as required": {
+			changed(map[string]any{"group": "others"}), credential.ReasonClaimsNotAccepted, "",
+		},
+		"a claim is missing": {changed(map[string]any{"group": nil}), credential.ReasonClaimsNotAccepted, ""},
+		"a claim of another type": {
+			changed(map[string]any{"group": []string{"deployers"}}), credential.ReasonClaimsNotAccepted, "",
+		},
+		"an expression is false": {changed(map[string]any{"sub": "evil"}), credential.ReasonClaimsNotAccepted, ""},
+		"a rule of users": {
+			changed(map[string]any{"sub": "system:admin"}), credential.ReasonClaimsNotAccepted, "",
+		},
+		"a name with a line break": {
+			changed(map[string]any{"sub": "kim\nroot"}), credential.ReasonClaimsNotAccepted, "",
+		},
+		"a name from right to left": {
+			changed(map[string]any{"sub": "kim\u202etoor"}), credential.ReasonClaimsNotAccepted, "",
+		},
+		"a long name": {
+			changed(map[string]any{"sub": strings.Repeat("k", 257)}), credential.ReasonClaimsNotAccepted, "",
+		},
+		"claims in another case": {
+			changed(map[string]any{"aud": "x", "AUD": "postern"}), credential.ReasonMalformedToken, "",
+		},
+		"another key, same kid": {stranger.token(t, anyClaims), credential.ReasonTokenSignatureMismatch, ""},
+		"another kid": {
+			signer{"k2", issuer.algorithm, issuer.key}.token(t, anyClaims), credential.ReasonKeyNotFound, "",
+		},
+		"HS256 with the public key": {
+			hmac.token(t, anyClaims), credential.ReasonTokenAlgorithm, "no other algorithm",
+		},
+		"alg none": {
+			unsigned("none", anyClaimsJSON), credential.ReasonTokenAlgorithm, "no other algorithm",
+		},
+		"alg none, other case": {
+			unsigned("nOnE", anyClaimsJSON), credential.ReasonTokenAlgorithm, "no other algorithm",
+		},
+		"no alg": {
+			unsigned("", anyClaimsJSON), credential.ReasonTokenAlgorithm, "no other algorithm",
+		},
+		"no signature": {parts[0] + "." + parts[1] + ".", credential.ReasonTokenSignatureMismatch, ""},
+		"the signature of another": {
+			parts[0] + "." + strings.Split(changed(map[string]any{"sub": "lee"}), ".")[1] + "." + parts[2],
+			credential.ReasonTokenSignatureMismatch, "",
+		},
+		"encrypted": {encrypted(t, good), credential.ReasonTokenEncrypted, "only sign it"},
+		"nested":    {nested(t, issuer, good), credential.ReasonMalformedToken, "not a JWT"},
+		"in JSON": {
+			`{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`,
+			credential.ReasonMalformedToken, "",
+		},
+		"too long": {
+			changed(map[string]any{"x": strings.Repeat("x", 16<<10)}), credential.ReasonTokenTooLong, "too long",
+		},
+		"many dots":       {strings.Repeat(".", 10_000), credential.ReasonMalformedToken, ""},
+		"a text":          {"hunter2", credential.ReasonMalformedToken, "not a JWT"},
+		"with the scheme": {"Bearer " + good, credential.ReasonMalformedToken, "without Bearer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, rejection := send(t, secrets, test.token)
@@ -138,7 +186,8 @@ func TestTokens_DetailNamesRule(t *testing.T) {
 	}
 }
 
-const anyClaimsJSON = `{"iss":"https://issuer.example.com","aud":"postern","sub":"kim","group":"deployers","exp":4000000000}`
+const anyClaimsJSON = `{"iss":"https://issuer.example.com","aud":"postern","sub":"kim","group":"deployers",` +
+	`"exp":4000000000}`
 
 func unsigned(algorithm, claims string) string {
 	encode := base64.RawURLEncoding.EncodeToString

@@ -30,6 +30,7 @@ import (
 	"postern.dev/postern/pkg/controller"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/etcd"
+	"postern.dev/postern/pkg/oidc"
 	"postern.dev/postern/pkg/target"
 )
 
@@ -59,9 +60,17 @@ func newManager(config *rest.Config, gracefulShutdown time.Duration) (manager.Ma
 	return mgr, nil
 }
 
-// watchSecrets updates secrets from the manager's cache. The result reports whether all have been processed once.
-func watchSecrets(ctx context.Context, mgr manager.Manager, secrets *credential.Secrets) (toolscache.InformerSynced,
-	error) {
+// watchSecrets updates secrets, and the issuers of tokens among them, from the manager's cache until ctx is done. The
+// result reports whether all have been processed once.
+func watchSecrets(
+	ctx context.Context, o *options.Options, mgr manager.Manager, secrets *credential.Secrets,
+) (toolscache.InformerSynced, error) {
+	dial, _ := o.OIDC.Dial() // the options are valid
+	tokens, err := oidc.New(ctx, dial)
+	if err != nil {
+		return nil, err
+	}
+	secrets.ParseIssuers = tokens.Parse
 	informer, err := mgr.GetCache().GetInformer(ctx, &corev1.Secret{}, cache.BlockUntilSynced(false))
 	if err != nil {
 		return nil, fmt.Errorf("could not watch the webhook secrets: %w", err)

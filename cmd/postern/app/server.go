@@ -163,13 +163,7 @@ func serve(
 	}
 
 	// What deliveries read and write: secrets, with the issuers of tokens, and targets.
-	dial, _ := o.OIDC.Dial() // the options are valid
-	tokens, err := oidc.New(ctx, dial)
-	if err != nil {
-		return err
-	}
-	files.secrets.ParseIssuers = tokens.Parse
-	secretsSynced, err := watchSecrets(ctx, mgr, files.secrets)
+	secretsSynced, err := watchSecrets(ctx, o, mgr, files.secrets)
 	if err != nil {
 		return err
 	}

@@ -90,8 +90,8 @@ func (o *options) addFlags(command *cobra.Command) {
 	flags.StringVar(&o.source, "source", "", "Type of the sender, such as github or harbor.")
 	flags.StringVar(&o.method, "method", "", "How to authenticate: ServiceAccount (with your own identity), OIDC, "+
 		"HMAC, Token or QueryToken. The default is what the page of the sender describes.")
-	flags.StringVar(&o.secretFile, "secret-file", "", "File with the webhook secret, or the OIDC token, or - for standard input. The "+
-		"default is the Secret of the namespace.")
+	flags.StringVar(&o.secretFile, "secret-file", "", "File with the webhook secret, or with an OIDC token, or - for "+
+		"standard input. The default is the Secret of the namespace.")
 	flags.StringVar(&o.tokenFile, "token-file", "", "File with a token of a ServiceAccount to deliver with, or - for "+
 		"standard input, instead of your own identity.")
 	flags.StringVar(&o.registryURL, "registry-url", "",

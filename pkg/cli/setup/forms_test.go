@@ -109,10 +109,9 @@ func TestForms_EachMethodHasItsCredential(t *testing.T) {
 			}
 			all := strings.Join(values, "\n")
 			credential := "$SECRET"
-			switch method {
-			case byToken:
+			if method == byToken {
 				credential = "$TOKEN"
-			case byOIDC:
+			} else if method == byOIDC {
 				credential = "$ID_TOKEN"
 			}
 			if !strings.Contains(all, "$URL") || !strings.Contains(all, credential) {

@@ -29,8 +29,12 @@ const (
 // Further secrets are ignored.
 const maxSecretsPerKey = 64
 
-// maxIssuerKeys bounds the keys of a namespace that have issuers. Others have none.
-const maxIssuerKeys = 16
+const (
+	// maxIssuerKeys and maxIssuerBytes bound the keys of a namespace that have issuers, and their values, which are
+	// parsed whenever its Secret changes. Further keys can't be used.
+	maxIssuerKeys  = 16
+	maxIssuerBytes = 64 << 10
+)
 
 // secret is one shared secret. It is never empty.
 type secret struct {
@@ -50,8 +54,9 @@ type keyring struct {
 	// registryURLs are the values by payload.RegistryURLKey.
 	registryURLs map[string]string
 	// issuers are the issuers of OIDC tokens by key, noIssuers for a key that can't be used, and problems says why.
-	issuers  map[string]Issuers
-	problems map[string]error
+	issuers     map[string]Issuers
+	issuerBytes int
+	problems    map[string]error
 }
 
 // newKeyring parses data. Its issuers must be closed. Without parse, no key has issuers.
@@ -90,10 +95,12 @@ func (k *keyring) parseIssuers(namespace, key string, value []byte, parse Issuer
 		k.issuers = map[string]Issuers{}
 	}
 	k.issuers[key] = noIssuers{}
+	k.issuerBytes += len(value)
 	switch {
 	case parse == nil:
-	case len(k.issuers) > maxIssuerKeys:
-		k.problems[key] = fmt.Errorf("a namespace may have %d keys with issuers", maxIssuerKeys)
+	case len(k.issuers) > maxIssuerKeys || k.issuerBytes > maxIssuerBytes:
+		k.problems[key] = fmt.Errorf("a namespace may have %d keys with issuers, with %d bytes in all", maxIssuerKeys,
+			maxIssuerBytes)
 	default:
 		issuers, err := parse(namespace, value)
 		if err != nil {

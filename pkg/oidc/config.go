@@ -20,7 +20,7 @@ import (
 
 // Bounds of one value. A namespace's owner may write anything into it.
 const (
-	maxValueBytes      = 64 << 10
+	maxValueBytes      = 32 << 10
 	maxIssuers         = 8
 	maxAudiences       = 16
 	maxRules           = 16 // of each kind

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"postern.dev/postern/pkg/credential"
 )
@@ -43,7 +44,7 @@ func TestParse(t *testing.T) {
 		"a secret's key":   {"hunter2: x", "not an object"},
 		"an alias":         {"x: &x [1]\ny: *x\n", "alias"},
 		"two documents":    {issuerWith(username) + "---\nhunter2", ""},
-		"too long":         {issuerWith(username) + strings.Repeat("#", maxValueBytes), "at most 65536"},
+		"too long":         {issuerWith(username) + strings.Repeat("#", maxValueBytes), "at most 32768"},
 		"too many issuers": {many.String(), "at most 8"},
 		"the same issuer":  {issuerWith(username) + issuerWith(username)[5:], "of another entry"},
 		"http":             {strings.Replace(issuerWith(username), "https", "http", 1), "https://"},
@@ -115,6 +116,8 @@ func TestExpressions_Bounded(t *testing.T) {
 	for name, expression := range map[string]string{
 		"nested loops":           nested,
 		"a large pattern":        `claims.sub.matches('((a{100}){100}){100}')`,
+		"a medium pattern":       `claims.sub.matches('^(a?){300}$')`,
+		"many matches":           `[` + numbers + `].all(x, claims.group.matches('^[a-z]+$'))`,
 		"a pattern from a claim": `claims.sub.matches(claims.group)`,
 		"a pattern put together": `claims.sub.matches('a' + '{1000}')`,
 		"a replacement":          `claims.sub.replace('', claims.sub) != ''`,
@@ -130,6 +133,9 @@ func TestExpressions_Bounded(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			_, rejection := send(t, secrets, issuer.token(t, anyClaims))
+			start := time.Now()
+			_, _ = send(t, secrets, issuer.token(t, anyClaims))
+			t.Logf("once compiled, a token takes %s", time.Since(start))
 			runtime.ReadMemStats(&after)
 			reason := reasonOf(rejection)
 			if reason != credential.ReasonInvalidConfiguration && reason != credential.ReasonClaimsNotAccepted {
@@ -167,5 +173,59 @@ func TestExpressions_CompiledAreBounded(t *testing.T) {
 	secrets := secretsWith(v, config)
 	if _, rejection := send(t, secrets, issuer.token(t, anyClaims)); rejection != nil {
 		t.Errorf("beyond the share: %+v", rejection)
+	}
+}
+
+// An expression whose evaluation is as expensive as it may be takes little time.
+func TestExpressions_Time(t *testing.T) {
+	issuer := newSigner(t, "k1")
+	letters := strings.Repeat("a", 15_000)
+	for name, expression := range map[string]string{
+		"the longest match": `claims.text.matches('^(a?){40}b$')`,
+		"loops":             `dyn(claims.list).all(x, dyn(claims.list).all(y, x + y >= 0))`,
+	} {
+		config := strings.Replace(withKeys(t, anyConfig, issuer), `"!claims.sub.startsWith('evil')"`,
+			quoteJSON(expression), 1)
+		secrets := secretsWith(newVerifier(t, Dial{}), config)
+		more := map[string]any{"text": letters[:9000], "list": make([]int, 1000)}
+		token := issuer.token(t, but(anyClaims, more))
+		_, _ = send(t, secrets, token) // compiles
+		best := time.Hour
+		for range 5 {
+			start := time.Now()
+			_, rejection := send(t, secrets, token)
+			best = min(best, time.Since(start))
+			if reasonOf(rejection) != credential.ReasonClaimsNotAccepted {
+				t.Errorf("%s: got %s", name, reasonOf(rejection))
+			}
+		}
+		t.Logf("%s: %s", name, best)
+		if best > 500*time.Millisecond {
+			t.Errorf("%s: took %s", name, best)
+		}
+	}
+}
+
+// A value as large as allowed is parsed fast: the Secrets of all namespaces wait for it.
+func TestParse_Time(t *testing.T) {
+	v := newVerifier(t, Dial{})
+	for name, value := range map[string]string{
+		"nested":  strings.Repeat("[", maxValueBytes/2) + strings.Repeat("]", maxValueBytes/2),
+		"a list":  "jwt: [" + strings.Repeat("1,", maxValueBytes/2-10) + "1]",
+		"objects": "jwt: [" + strings.Repeat("{},", maxValueBytes/3-10) + "{}]",
+		"escapes": `jwt: "` + strings.Repeat(`\x41`, maxValueBytes/4-10) + `"`,
+	} {
+		best := time.Hour
+		for range 3 {
+			start := time.Now()
+			if _, err := v.Parse(namespace, []byte(value)); err == nil {
+				t.Errorf("%s: accepted", name)
+			}
+			best = min(best, time.Since(start))
+		}
+		t.Logf("%s: %s", name, best)
+		if best > 500*time.Millisecond {
+			t.Errorf("%s: took %s", name, best)
+		}
 	}
 }

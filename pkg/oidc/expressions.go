@@ -4,6 +4,7 @@
 package oidc
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,18 +13,37 @@ import (
 
 	"github.com/google/cel-go/cel"
 	celast "github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/types/ref"
+	"k8s.io/apimachinery/pkg/util/version"
 	authenticationcel "k8s.io/apiserver/pkg/authentication/cel"
 	apiservercel "k8s.io/apiserver/pkg/cel"
 	"k8s.io/apiserver/pkg/cel/environment"
-
-	"k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/apiserver/pkg/cel/library"
 
 	"postern.dev/postern/pkg/pattern"
 )
 
-// maxCost bounds the evaluation of one expression, in the units of CEL: about ten milliseconds. Conditions on claims
-// cost some tens.
-const maxCost = 100_000
+const (
+	// maxCost bounds the evaluation of one expression, in the units of CEL: some milliseconds. Conditions on claims
+	// cost some tens.
+	maxCost = 10_000
+	// maxPatternSize bounds regular expressions, in instructions. matchCost is what to match a byte by the largest
+	// costs.
+	maxPatternSize, matchCost = 200, 20
+)
+
+// costs are what calls cost when they are evaluated. CEL takes matches for much cheaper than it can be.
+type costs struct{ library.CostEstimator }
+
+// CallCost returns the cost of a call; nil is the default of CEL.
+func (c *costs) CallCost(function, overloadID string, args []ref.Val, result ref.Val) *uint64 {
+	if function == "matches" && len(args) > 0 {
+		if text, isString := args[0].Value().(string); isString {
+			return new(uint64(len(text)+1) * matchCost)
+		}
+	}
+	return c.CostEstimator.CallCost(function, overloadID, args, result)
+}
 
 // functions are the functions that expressions may call, besides operators. CEL has others whose result can be much
 // larger than its estimated cost, such as replace and join.
@@ -47,7 +67,7 @@ func newCompiler() (compiler, error) {
 	base, err := environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()).Extend(
 		environment.VersionedOptions{
 			IntroducedVersion: version.MajorMinor(1, 0),
-			ProgramOptions:    []cel.ProgramOption{cel.CostLimit(maxCost)},
+			ProgramOptions:    []cel.ProgramOption{cel.CostLimit(maxCost), cel.CostTracking(&costs{})},
 		})
 	if err != nil {
 		return compiler{}, fmt.Errorf("could not bound the cost of CEL expressions: %w", err)
@@ -114,9 +134,13 @@ func (c compiler) checkCall(call celast.CallExpr) error {
 	last := call.Args()[len(call.Args())-1]
 	if last.Kind() == celast.LiteralKind {
 		if text, isString := last.AsLiteral().Value().(string); isString {
-			_, err := pattern.Regexp(c.namespace, text)
+			compiled, err := pattern.Regexp(c.namespace, text)
+			if err == nil && compiled.Cost(0) > maxPatternSize {
+				err = fmt.Errorf("the regular expression of matches is too large: it compiles to more than %d "+
+					"instructions", maxPatternSize)
+			}
 			return err
 		}
 	}
-	return fmt.Errorf("the regular expression of matches must be a text in quotes")
+	return errors.New("the regular expression of matches must be a text in quotes")
 }

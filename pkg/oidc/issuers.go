@@ -162,7 +162,7 @@ func (i *issuer) failedRule(err error) string {
 	return "a claim that an expression or claimMappings uses is missing or of another type"
 }
 
-// VerifySignature implements the library's KeySet. It asks nobody.
+// VerifySignature implements the library's KeySet. It sends no request.
 func (i *issuer) VerifySignature(ctx context.Context, text string) ([]byte, error) {
 	a, ok := ctx.Value(attemptKey{}).(*attempt)
 	if !ok {
@@ -273,7 +273,7 @@ func (i *issuer) compile() (authenticator.Token, error) {
 	return oidc.New(i.verifier.lifetime, options)
 }
 
-// noTransport makes sure that the library asks nobody.
+// noTransport makes sure that the library sends no request.
 type noTransport struct{}
 
 func (noTransport) RoundTrip(*http.Request) (*http.Response, error) {

@@ -250,7 +250,7 @@ func TestRemote_HangingIssuersOfOneNamespace(t *testing.T) {
 	})
 }
 
-// Nobody waits for an issuer that hangs, and nothing piles up.
+// No token waits for an issuer that hangs, and nothing piles up.
 func TestRemote_HangingIssuerStallsNobody(t *testing.T) {
 	hanging := make(chan struct{})
 	i := startIssuer(t, func(_ *testIssuer, mux *http.ServeMux) {

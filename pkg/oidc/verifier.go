@@ -120,7 +120,7 @@ func (v *Verifier) acquire(flow fairness.Flow, s source) *remote {
 	return r
 }
 
-// release ends the fetches for a source that nobody uses anymore.
+// release ends the fetches for a source that is not used anymore.
 func (v *Verifier) release(r *remote) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

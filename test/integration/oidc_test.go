@@ -125,7 +125,7 @@ func TestOIDC_ClassicReceiver(t *testing.T) {
 	}
 }
 
-// An issuer that hangs delays nobody: not its own senders, which are told to try again, not those with a signature in
+// An issuer that hangs delays no sender: not its own, which are told to try again, not those with a signature in
 // the same namespace, and no others.
 func TestOIDC_HangingIssuer(t *testing.T) {
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -33,7 +33,7 @@ func newOIDC() OIDC {
 }
 
 func (o *OIDC) addFlags(sets *cliflag.NamedFlagSets) {
-	fs := sets.FlagSet("oidc")
+	fs := sets.FlagSet("token issuers")
 	fs.StringSliceVar(&o.IssuerHosts, "oidc-issuer-hosts", o.IssuerHosts,
 		"The hosts, with the port if it is not 443, from which the keys of OIDC issuers may be fetched, over https. "+
 			"Namespaces choose among them. Both the issuer and the host of its keys must be listed. If empty, none "+

@@ -52,18 +52,22 @@ func TestParse(t *testing.T) {
 			"without user"},
 		"no audience": {strings.Replace(issuerWith(username), "[postern]", "[]", 1), "audiences"},
 		"an egress": {
-			strings.Replace(issuerWith(username), "    aud", "    egressSelectorType: cluster\n    aud", 1), "egressSelectorType",
+			strings.Replace(issuerWith(username), "    aud", "    egressSelectorType: cluster\n    aud", 1),
+			"egressSelectorType",
 		},
 		"groups": {
-			issuerWith("  claimMappings: {username: {claim: sub, prefix: ''}, groups: {claim: g, prefix: ''}}\n"), "only username",
+			issuerWith("  claimMappings: {username: {claim: sub, prefix: ''}, groups: {claim: g, prefix: ''}}\n"),
+			"only username",
 		},
 		"keys": {issuerWith("  jwks: {keys: []}\n"), "no RSA or EC public key"},
 		"a weak key": {
 			issuerWith(`  jwks: {"keys":[{"kty":"RSA","e":"AQAB","n":"3wYm"}]}` + "\n"), "no RSA or EC public key",
 		},
 		"a text as keys": {issuerWith("  jwks: hunter2\n"), "not a JSON Web Key Set"},
-		"a long expression": {issuerWith("  claimValidationRules: [{expression: '" + strings.Repeat(" ", maxExpressionBytes) + "true'}]\n"),
-			"expression"},
+		"a long expression": {
+			issuerWith("  claimValidationRules: [{expression: '" + strings.Repeat(" ", maxExpressionBytes) + "true'}]\n"),
+			"expression",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			issuers, err := newVerifier(t, Dial{}).Parse(namespace, []byte(test.value))
@@ -84,13 +88,14 @@ func TestParse(t *testing.T) {
 // A key that can't be used rejects all tokens; it does not open the namespace.
 func TestParse_BrokenValueRejects(t *testing.T) {
 	issuer := newSigner(t, "k1")
+	replaced := func(old, by string) string { return strings.Replace(withKeys(t, anyConfig, issuer), old, by, 1) }
 	for name, value := range map[string]string{
 		"empty":             "",
 		"not a list":        "jwt: x",
-		"no username":       strings.Replace(withKeys(t, anyConfig, issuer), "username: {claim: sub, prefix: \"test:\"}", "{}", 1),
-		"no prefix":         strings.Replace(withKeys(t, anyConfig, issuer), `, prefix: "test:"`, "", 1),
-		"not an expression": strings.Replace(withKeys(t, anyConfig, issuer), "!claims.sub", "!!claims sub", 1),
-		"not a condition":   strings.Replace(withKeys(t, anyConfig, issuer), "!claims.sub.startsWith('evil')", "claims.sub", 1),
+		"no username":       replaced("username: {claim: sub, prefix: \"test:\"}", "{}"),
+		"no prefix":         replaced(`, prefix: "test:"`, ""),
+		"not an expression": replaced("!claims.sub", "!!claims sub"),
+		"not a condition":   replaced("!claims.sub.startsWith('evil')", "claims.sub"),
 	} {
 		secrets := &credential.Secrets{ParseIssuers: newVerifier(t, Dial{}).Parse}
 		data := map[string][]byte{"oidc": []byte(value)}

@@ -87,7 +87,9 @@ func TestDial_Refuses(t *testing.T) {
 	}
 	keysAt := func(address func(*testIssuer) string) func(*testIssuer, *http.ServeMux) {
 		return func(i *testIssuer, mux *http.ServeMux) {
-			mux.HandleFunc(discoveryPath, func(w http.ResponseWriter, _ *http.Request) { i.writeDiscovery(w, address(i)) })
+			mux.HandleFunc(discoveryPath, func(w http.ResponseWriter, _ *http.Request) {
+				i.writeDiscovery(w, address(i))
+			})
 		}
 	}
 	for name, test := range map[string]struct {
@@ -103,7 +105,8 @@ func TestDial_Refuses(t *testing.T) {
 		"an address that is not public": {nil, func(_ *testIssuer, d *Dial, _ *source) { d.Networks = nil },
 			"is not public"},
 		"another authority": {nil, func(_ *testIssuer, _ *Dial, s *source) { s.authority = "" }, "certificate"},
-		"no https":          {nil, func(i *testIssuer, _ *Dial, s *source) { s.issuer = "http://" + i.host() }, "https"},
+		"no https": {nil, func(i *testIssuer, _ *Dial, s *source) { s.issuer = "http://" + i.host() },
+			"https"},
 		"a discovery URL elsewhere": {nil, func(_ *testIssuer, _ *Dial, s *source) { s.discoveryURL = internal.URL },
 			"is not in --oidc-issuer-hosts"},
 		"another issuer": {nil, func(i *testIssuer, _ *Dial, s *source) {
@@ -120,7 +123,9 @@ func TestDial_Refuses(t *testing.T) {
 		"a page":         {answer(http.StatusOK, "<html>"), nil, "not a discovery document"},
 		"a large answer": {answer(http.StatusOK, strings.Repeat(" ", maxResponseBytes+1)), nil, "more than"},
 		"no keys": {func(i *testIssuer, mux *http.ServeMux) {
-			mux.HandleFunc(discoveryPath, func(w http.ResponseWriter, _ *http.Request) { i.writeDiscovery(w, i.URL+"/none") })
+			mux.HandleFunc(discoveryPath, func(w http.ResponseWriter, _ *http.Request) {
+				i.writeDiscovery(w, i.URL+"/none")
+			})
 			mux.HandleFunc("/none", func(w http.ResponseWriter, _ *http.Request) {
 				_, _ = w.Write([]byte(`{"keys":[{"kty":"oct","k":"c2VjcmV0","kid":"k1"}]}`))
 			})

@@ -170,7 +170,9 @@ func (i *issuer) VerifySignature(ctx context.Context, text string) ([]byte, erro
 	}
 	keys, err := i.keys()
 	if err != nil {
-		a.verdict = credential.TokenError{Reason: credential.ReasonKeysUnknown, RetryAfter: i.wantKeys(i.verifier.now())}
+		a.verdict = credential.TokenError{
+			Reason: credential.ReasonKeysUnknown, RetryAfter: i.wantKeys(i.verifier.now()),
+		}
 		return nil, err
 	}
 	payload, found, err := keys.verify(text)

@@ -178,7 +178,8 @@ func TestRemote_FailingIssuer(t *testing.T) {
 			t.Errorf("for a day: %+v", rejection)
 		}
 		time.Sleep(2 * time.Hour) //nolint:forbidigo // fake time
-		if _, rejection := send(t, secrets, issuer.token(t, remoteClaims)); reasonOf(rejection) != credential.ReasonKeysUnknown {
+		_, rejection = send(t, secrets, issuer.token(t, remoteClaims))
+		if reasonOf(rejection) != credential.ReasonKeysUnknown {
 			t.Errorf("after a day: %+v", rejection)
 		}
 	})
@@ -269,7 +270,8 @@ func TestRemote_HangingIssuerStallsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := strings.Replace(remoteConfig, "https://issuer.example.com", i.URL, 1)
-	config = strings.Replace(config, "    audiences", "    certificateAuthority: "+quoteJSON(i.authority)+"\n    audiences", 1)
+	config = strings.Replace(config, "    audiences",
+		"    certificateAuthority: "+quoteJSON(i.authority)+"\n    audiences", 1)
 	secrets := secretsWith(v, config)
 	token := newSigner(t, "k1").token(t, but(remoteClaims, map[string]any{"iss": i.URL}))
 	_, _ = send(t, secrets, token) // compiles

@@ -71,12 +71,14 @@ func TestTokens(t *testing.T) {
 			changed(map[string]any{"iss": nil}), credential.ReasonMalformedToken, "not a JWT",
 		},
 		"expired": {
-			changed(map[string]any{"exp": time.Now().Add(-time.Second).Unix()}), credential.ReasonTokenExpired, "expired",
+			changed(map[string]any{"exp": time.Now().Add(-time.Second).Unix()}),
+			credential.ReasonTokenExpired, "expired",
 		},
 		"never expires":  {changed(map[string]any{"exp": nil}), credential.ReasonMalformedToken, "exp"},
 		"expiry as text": {changed(map[string]any{"exp": "x"}), credential.ReasonMalformedToken, ""},
 		"not valid yet": {
-			changed(map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}), credential.ReasonTokenNotYetValid, "clock",
+			changed(map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}),
+			credential.ReasonTokenNotYetValid, "clock",
 		},
 		"a claim not as required": {
 			changed(map[string]any{"group": "others"}), credential.ReasonClaimsNotAccepted, "",

@@ -6,6 +6,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -28,9 +29,7 @@ func (w *world) trusted(key string, more map[string]string) *testcluster.Issuer 
 	w.T.Helper()
 	issuer := testcluster.NewIssuer(w.T, issuerURL)
 	data := map[string]string{key: issuer.Configuration("postern")}
-	for name, value := range more {
-		data[name] = value
-	}
+	maps.Copy(data, more)
 	w.SetWebhookSecrets(data)
 	return issuer
 }
@@ -110,8 +109,8 @@ func TestOIDC_ClassicReceiver(t *testing.T) {
 		w.runningShop("shop", image, "argocd-image-updater.argoproj.io/image-list: shop="+image)
 	}
 	// {"action": "INSERT", "tag": "europe-west1-docker.pkg.dev/example/team/shop:1.4.1"}
-	const body = `{"message":{"data":"eyJhY3Rpb24iOiAiSU5TRVJUIiwgInRhZyI6ICJldXJvcGUtd2VzdDEtZG9ja2VyLnBrZy5kZXYvZXhhbXBsZS` +
-		`90ZWFtL3Nob3A6MS40LjEifQ==","messageId":"1","publishTime":"2026-01-31T09:30:00Z"},"subscription":"s"}`
+	const body = `{"message":{"data":"eyJhY3Rpb24iOiAiSU5TRVJUIiwgInRhZyI6ICJldXJvcGUtd2VzdDEtZG9ja2Vy` +
+		`LnBrZy5kZXYvZXhhbXBsZS90ZWFtL3Nob3A6MS40LjEifQ==","messageId":"1","publishTime":"2026-01-31T09:30:00Z"},"subscription":"s"}`
 	w.eventually(func() error {
 		got, err := anonymous.post(t.Context(), "webhook?type=gar", []byte(body), byBearerToken(""))
 		if err == nil && (got.code != http.StatusOK || strings.Count(string(got.body), `"delivery"`) != 1) {
@@ -158,7 +157,8 @@ func TestOIDC_HangingIssuer(t *testing.T) {
 		w.untilAccepted(w.anonymous(), gatewaySyncPath("web"), bySignature(secret))
 	}
 	byTheToken := byIDToken(issuer.Token("postern", "kim", nil))
-	w.untilAnswered(http.StatusServiceUnavailable, w.anonymous(), gatewaySyncPath("web"), `{"ref":"v1"}`, byTheToken(""))
+	w.untilAnswered(http.StatusServiceUnavailable, w.anonymous(), gatewaySyncPath("web"), `{"ref":"v1"}`,
+		byTheToken(""))
 	const memory = "process_resident_memory_bytes"
 	before := w.metrics(t, "")
 

@@ -50,7 +50,8 @@ func startProvider(t *testing.T, claims map[string]map[string]any) *provider {
 		}
 	}
 	shared.RunProgram(t, controlplane.ProgramOptions{
-		Name: "issuer-" + strings.ToLower(rand.Text()), Path: filepath.Join(checkout(t), "bin", "senders", "issuer"), Args: []string{"-dir=" + p.dir},
+		Name: "issuer-" + strings.ToLower(rand.Text()), Path: filepath.Join(checkout(t), "bin", "senders", "issuer"),
+		Args: []string{"-dir=" + p.dir},
 	})
 	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, testcluster.Patience, true,
 		func(context.Context) (bool, error) {
@@ -135,7 +136,8 @@ var vendorClaims = map[string]map[string]any{
 	},
 	"gitlab-ci": {
 		"sub": "project_path:example/shop:ref_type:tag:ref:v2.0.0", "aud": "postern", "project_id": "20",
-		"project_path": "example/shop", "namespace_id": "72", "ref": "v2.0.0", "ref_type": "tag", "ref_protected": "true",
+		"project_path": "example/shop", "namespace_id": "72", "ref": "v2.0.0", "ref_type": "tag",
+		"ref_protected": "true",
 	},
 	"google-pubsub": {
 		"sub": "113774264463038321964", "aud": "postern", "email": "postern@example.iam.gserviceaccount.com",
@@ -193,7 +195,8 @@ func TestOIDC_RealIssuer(t *testing.T) {
 			w.Create(testcluster.GatewaySyncs, testcluster.GatewaySync("plant"))
 			w.allowUnauthenticated(allDeliveries)
 			record := w.postToken(p, platform, "v2.0.0")
-			if s := record.Status.Sender; s == nil || s.Method != "OIDC" || !strings.HasPrefix(s.Name, "postern:oidc:") {
+			s := record.Status.Sender
+			if s == nil || s.Method != "OIDC" || !strings.HasPrefix(s.Name, "postern:oidc:") {
 				t.Errorf("the record has the sender %+v", record.Status.Sender)
 			}
 			other := w.tryToken(p, "other-"+platform, "v3")
@@ -253,7 +256,8 @@ func TestOIDC_StructuredAuthentication(t *testing.T) {
 	for address, p := range map[string]*provider{
 		"https://token.actions.githubusercontent.com": gitHub, "https://gitlab.com": gitLab,
 	} {
-		config = strings.Replace(config, "url: "+address, "url: "+p.url+"\n    certificateAuthority: "+p.authority(t), 1)
+		by := "url: " + p.url + "\n    certificateAuthority: " + p.authority(t)
+		config = strings.Replace(config, "url: "+address, by, 1)
 	}
 	file := filepath.Join(t.TempDir(), "authentication.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {

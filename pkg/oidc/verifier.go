@@ -120,13 +120,23 @@ func (v *Verifier) acquire(flow fairness.Flow, s source) *remote {
 	return r
 }
 
-// release ends the fetches for a source that is not used anymore.
+// release ends the fetches for a source that stays unused for a while. Otherwise a namespace could make Postern fetch as
+// often as it changes its Secret.
 func (v *Verifier) release(r *remote) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if r.users--; r.users == 0 {
-		r.cancel()
-		r.free()
-		delete(v.remotes, r.source)
+		time.AfterFunc(minFetchInterval, func() { v.endUnused(r) })
 	}
+}
+
+func (v *Verifier) endUnused(r *remote) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if r.users > 0 || v.remotes[r.source] != r {
+		return
+	}
+	r.cancel()
+	r.free()
+	delete(v.remotes, r.source)
 }

@@ -15,6 +15,21 @@ const (
 	ExitFault = 2
 )
 
+// More exit codes of the command send, which are those of artifacts/deliver/deliver.sh. A delivery that was refused is
+// an ExitFault.
+const (
+	// ExitIgnored: the delivery requested nothing of any target.
+	ExitIgnored = iota + 3
+	// ExitSuperseded: a newer delivery was applied, or is being applied.
+	ExitSuperseded
+	// ExitNotWritten: the target can't be written until the cause is fixed.
+	ExitNotWritten
+	// ExitHeld: the target is held.
+	ExitHeld
+	// ExitPending: the outcome is not known yet.
+	ExitPending
+)
+
 // ExitError ends a command with a code. The command has already printed why.
 type ExitError struct{ Code int }
 

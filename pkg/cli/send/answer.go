@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -20,7 +21,9 @@ import (
 type answer struct {
 	code     int
 	warnings []string
-	body     []byte
+	// retryAfter is when the sender should send again, 0 if the server does not say.
+	retryAfter time.Duration
+	body       []byte
 	// method is how the sender authenticated.
 	method credential.Method
 }
@@ -40,10 +43,28 @@ func (a *answer) report(f *cli.Factory, cluster *cli.Cluster, endpoint cli.Endpo
 	if err == nil && !printed {
 		_, err = fmt.Fprint(f.Out, a.describe(&delivery, cluster, o))
 	}
-	if err == nil && delivery.Status.Phase != v1alpha1.DeliveryApplied {
-		err = &cli.ExitError{Code: cli.ExitFault}
+	if code := exitCode(delivery.Status.Phase); err == nil && code != cli.ExitOK {
+		err = &cli.ExitError{Code: code}
 	}
 	return err
+}
+
+// exitCode returns the exit code for the phase of a delivery.
+func exitCode(phase v1alpha1.DeliveryPhase) int {
+	switch phase {
+	case v1alpha1.DeliveryApplied:
+		return cli.ExitOK
+	case v1alpha1.DeliveryIgnored:
+		return cli.ExitIgnored
+	case v1alpha1.DeliverySuperseded:
+		return cli.ExitSuperseded
+	case v1alpha1.DeliveryFailed:
+		return cli.ExitNotWritten
+	case v1alpha1.DeliveryHeld:
+		return cli.ExitHeld
+	default:
+		return cli.ExitPending
+	}
 }
 
 // warningText returns the text of a Warning header: 299 - "text".
@@ -73,7 +94,14 @@ func (a *answer) reportRefusal(f *cli.Factory, cluster *cli.Cluster, endpoint cl
 	if err != nil {
 		return err
 	}
-	return &cli.ExitError{Code: cli.ExitFault}
+	switch {
+	case a.code == http.StatusInternalServerError:
+		return &cli.ExitError{Code: cli.ExitNotWritten}
+	case a.isUnavailable():
+		return &cli.ExitError{Code: cli.ExitPending}
+	default:
+		return &cli.ExitError{Code: cli.ExitFault}
+	}
 }
 
 // describe tells the outcome in words.

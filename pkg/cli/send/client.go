@@ -11,7 +11,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
@@ -76,10 +78,17 @@ type delivery struct {
 	body   []byte
 	// method is how the sender authenticates.
 	method credential.Method
+	// prove adds the proof to header and query, as of now; nil for a sender with an identity.
+	prove func(now time.Time) error
 }
 
 // send sends the delivery, and reads the answer.
 func (d *delivery) send(ctx context.Context) (*answer, error) {
+	if d.prove != nil {
+		if err := d.prove(time.Now()); err != nil {
+			return nil, err
+		}
+	}
 	klog.FromContext(ctx).V(6).Info("Delivering", "url", d.url, "method", d.method)
 	address := d.url
 	if len(d.query) > 0 {
@@ -101,7 +110,11 @@ func (d *delivery) send(ctx context.Context) (*answer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("could not read the answer: %w", err)
 	}
-	return &answer{code: resp.StatusCode, warnings: resp.Header.Values("Warning"), body: body, method: d.method}, nil
+	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+	return &answer{
+		code: resp.StatusCode, warnings: resp.Header.Values("Warning"), retryAfter: time.Duration(seconds) * time.Second,
+		body: body, method: d.method,
+	}, nil
 }
 
 // withoutURL returns an error without the URL, which may have a secret.

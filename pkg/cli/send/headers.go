@@ -77,6 +77,8 @@ func headersOf(source string, body []byte, id string, now time.Time) http.Header
 	switch source {
 	case "github":
 		pairs = append(pairs, "X-GitHub-Event", gitHubEvent(m), "X-GitHub-Delivery", id)
+	case "generic", "kargo", "argocd":
+		pairs = append(pairs, "Idempotency-Key", id)
 	case "ghcr.io":
 		pairs = append(pairs, "X-GitHub-Event", ghcrEvent(m), "X-GitHub-Delivery", id)
 	case "gitea":

@@ -43,7 +43,10 @@ const example = `  # Deliver a release as GitHub would, signed with the secret o
   echo '{"ref": "v1.4.0"}' | kubectl postern send - gatewaysync/plant --source=generic -n demo --token-file=token
 
   # Deliver a push to all Applications that use the image, with the secret in a file
-  kubectl postern send push.json --source=docker.io -n demo --secret-file=secret`
+  kubectl postern send push.json --source=docker.io -n demo --secret-file=secret
+
+  # Wait in a CI job until the target has the ref
+  echo '{"ref": "v1.4.0"}' | kubectl postern send - app/shop --source=generic -n demo --token-file=token --wait`
 
 // identity is the method of callers that the cluster knows.
 const identity = credential.MethodServiceAccount
@@ -59,6 +62,9 @@ type options struct {
 	source, method, secretFile, tokenFile, registryURL, dryRun string
 	headers                                                    []string
 	output                                                     cli.Output
+	wait                                                       bool
+	timeout                                                    time.Duration
+	onHeld                                                     string
 }
 
 // NewCommand returns the command send.
@@ -73,7 +79,10 @@ func NewCommand(f *cli.Factory) *cobra.Command {
 		Long: "Deliver a payload as its sender would, for trying out: with its headers, and with the webhook secret " +
 			"as a signature, in a header or in the URL. FILE has the body, - is standard input. The secret is that " +
 			"of the namespace, if you may read it, or in a file. A sender that has a token of the cluster is tried " +
-			"with your own identity.\n\nThe exit code is 2 if the delivery was refused or not applied.",
+			"with your own identity.\n\nThe exit code is 0 if the delivery was applied, 2 if it was refused, 3 if it was " +
+			"ignored, 4 if it was superseded, 5 if it failed, 6 if it is held, and 7 if it is pending, or " +
+			"the server is not available. With --wait, a pending delivery is followed: by sending it again, if its " +
+			"sender gives it an id, and otherwise by reading its record as yourself.",
 		Example:           example,
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: cli.CompleteArgs(files, f.CompleteTargets),
@@ -100,6 +109,10 @@ func (o *options) addFlags(command *cobra.Command) {
 		"replaces a header that is found from the body.")
 	flags.StringVar(&o.dryRun, "dry-run", dryRunNone, `Must be "none" or "server". If server, the delivery is tried `+
 		"with your own identity, and nothing is written.")
+	flags.BoolVar(&o.wait, "wait", false, "Wait until the delivery has ended. While the server is not available, send "+
+		"again what has an id.")
+	flags.DurationVar(&o.timeout, "timeout", 5*time.Minute, "How long to wait.")
+	flags.StringVar(&o.onHeld, "on-held", onHeldFail, `What to do while the target is held: "fail" or "wait".`)
 	_ = command.MarkFlagRequired("source")
 	_ = command.MarkFlagFilename("secret-file")
 	_ = command.MarkFlagFilename("token-file")
@@ -108,6 +121,7 @@ func (o *options) addFlags(command *cobra.Command) {
 		"source":  cli.CompleteSources,
 		"method":  setup.CompleteMethods,
 		"dry-run": cobra.FixedCompletions([]string{dryRunNone, dryRunServer}, cobra.ShellCompDirectiveNoFileComp),
+		"on-held": cobra.FixedCompletions([]string{onHeldFail, onHeldWait}, cobra.ShellCompDirectiveNoFileComp),
 	} {
 		_ = command.RegisterFlagCompletionFunc(flag, values)
 	}
@@ -130,13 +144,16 @@ func (o *options) run(ctx context.Context, f *cli.Factory, args []string) error 
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
 	d, err := o.delivery(ctx, f, cluster, endpoint, body)
 	if err != nil {
 		return err
 	}
-	answer, err := d.send(ctx)
+	var answer *answer
+	if o.wait {
+		answer, err = o.follow(ctx, f, cluster, d)
+	} else {
+		answer, err = d.sendOnce(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -148,6 +165,10 @@ func (o *options) check(file string) error {
 	switch {
 	case o.dryRun != dryRunNone && o.dryRun != dryRunServer:
 		return errors.New(`--dry-run must be "none" or "server"`)
+	case o.onHeld != onHeldFail && o.onHeld != onHeldWait:
+		return errors.New(`--on-held must be "fail" or "wait"`)
+	case o.wait && o.dryRun == dryRunServer:
+		return errors.New("a dry run ends at once: leave out --wait")
 	case file == "-" && (o.secretFile == "-" || o.tokenFile == "-"):
 		return errors.New("standard input can be the payload or the secret, not both")
 	case o.dryRun == dryRunServer && o.method != "" && o.method != string(identity):
@@ -228,7 +249,10 @@ func (o *options) delivery(
 	if err != nil {
 		return nil, err
 	}
-	return d, proof{d.method, secret, id, now}.add(o.source, body, header, d.query)
+	d.prove = func(now time.Time) error {
+		return proof{d.method, secret, id, now}.add(o.source, body, header, d.query)
+	}
+	return d, nil
 }
 
 // addHeaders adds the headers that the flags give.

@@ -11,11 +11,13 @@ replace postern.dev/postern => ../..
 require (
 	github.com/cdevents/sdk-go v0.5.0
 	github.com/cloudevents/sdk-go/v2 v2.16.2
+	github.com/expr-lang/expr v1.17.8
 	github.com/google/go-cmp v0.7.0
 	github.com/google/go-github/v75 v75.0.0
 	github.com/package-url/packageurl-go v0.1.7
 	k8s.io/apimachinery v0.37.1
 	postern.dev/postern v0.0.0
+	sigs.k8s.io/yaml v1.6.0
 )
 
 require (

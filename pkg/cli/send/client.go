@@ -112,8 +112,8 @@ func (d *delivery) send(ctx context.Context) (*answer, error) {
 	}
 	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
 	return &answer{
-		code: resp.StatusCode, warnings: resp.Header.Values("Warning"), retryAfter: time.Duration(seconds) * time.Second,
-		body: body, method: d.method,
+		code: resp.StatusCode, warnings: resp.Header.Values("Warning"),
+		retryAfter: time.Duration(seconds) * time.Second, body: body, method: d.method,
 	}, nil
 }
 

@@ -79,8 +79,8 @@ func NewCommand(f *cli.Factory) *cobra.Command {
 		Long: "Deliver a payload as its sender would, for trying out: with its headers, and with the webhook secret " +
 			"as a signature, in a header or in the URL. FILE has the body, - is standard input. The secret is that " +
 			"of the namespace, if you may read it, or in a file. A sender that has a token of the cluster is tried " +
-			"with your own identity.\n\nThe exit code is 0 if the delivery was applied, 2 if it was refused, 3 if it was " +
-			"ignored, 4 if it was superseded, 5 if it failed, 6 if it is held, and 7 if it is pending, or " +
+			"with your own identity.\n\nThe exit code is 0 if the delivery was applied, 2 if it was refused, 3 if it " +
+			"was ignored, 4 if it was superseded, 5 if it failed, 6 if it is held, and 7 if it is pending, or " +
 			"the server is not available. With --wait, a pending delivery is followed: by sending it again, if its " +
 			"sender gives it an id, and otherwise by reading its record as yourself.",
 		Example:           example,

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"postern.dev/postern/pkg/secretheader"
 	"postern.dev/postern/test/deliver/script"
 )
 
@@ -410,7 +411,7 @@ func TestDeliver_Images(t *testing.T) {
 // In GitHub Actions the job fetches its token, which is masked before anything else is printed.
 func TestDeliver_TokenOfGitHub(t *testing.T) {
 	t.Parallel()
-	for verifier, header := range map[string]string{"cluster": "Authorization", "postern": oidcHeader} {
+	for verifier, header := range map[string]string{"cluster": "Authorization", "postern": secretheader.IDToken} {
 		var queries, credentials []string
 		issuer := serveAnswers(t, func(rw http.ResponseWriter, req *http.Request) {
 			queries = append(queries, req.URL.RawQuery)
@@ -456,6 +457,3 @@ func writeFile(t *testing.T, content string) string {
 	}
 	return path
 }
-
-// oidcHeader has the token that Postern itself verifies.
-const oidcHeader = "X-Webhook-OIDC-Token"

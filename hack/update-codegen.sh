@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 # Writes all generated files: deepcopy, defaults, conversions, OpenAPI, clientset, the references in docs/reference, the
-# manifests, the values in the README of the chart, and the CRD of Argo CD's Applications. The generators are from the
+# manifests, the values in the README of the chart, and the CRDs of Argo CD. The generators are from the
 # version of k8s.io/code-generator in hack/tools/go.mod, the CRD is from the one in hack/argocd/go.mod.
 # With an argument, writes into that copy of the repository instead of this one (hack/verify.sh compares the two).
 set -euo pipefail
@@ -32,8 +32,10 @@ go run -C "$repo/hack/helm" ./chartreadme "$PWD"
 
 argocd() { go -C "$repo/hack/argocd" list -m -f "{{.$1}}" github.com/argoproj/argo-cd/v3; }
 go -C "$repo/hack/argocd" mod download github.com/argoproj/argo-cd/v3
-go run ./hack/applicationcrd "$(argocd Version)" "$(argocd Dir)/manifests/crds/application-crd.yaml" \
-    >artifacts/crds/applications.argoproj.io.yaml
+for kind in application applicationset; do
+    go run ./hack/applicationcrd "$(argocd Version)" "$(argocd Dir)/manifests/crds/$kind-crd.yaml" \
+        >"artifacts/crds/${kind}s.argoproj.io.yaml"
+done
 
 go run ./hack/apireference >docs/reference/api.md
 go test ./cmd/postern/app/options -count=1 -run '^TestFlagReference_IsCurrent$' -update

@@ -39,6 +39,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&WebhookSourceList{},
 		&GatewaySync{},
 		&Application{},
+		&ApplicationSet{},
 	)
 	return nil
 }

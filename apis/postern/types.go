@@ -74,9 +74,13 @@ const (
 	TargetGatewaySync TargetKind = "GatewaySync"
 	// TargetApplication is Argo CD's Application (argoproj.io).
 	TargetApplication TargetKind = "Application"
+	// TargetApplicationSet is Argo CD's ApplicationSet (argoproj.io).
+	TargetApplicationSet TargetKind = "ApplicationSet"
 )
 
-var targetResources = map[TargetKind]string{TargetGatewaySync: "gatewaysyncs", TargetApplication: "applications"}
+var targetResources = map[TargetKind]string{
+	TargetGatewaySync: "gatewaysyncs", TargetApplication: "applications", TargetApplicationSet: "applicationsets",
+}
 
 // TargetKinds returns every kind of target, sorted.
 func TargetKinds() []TargetKind { return slices.Sorted(maps.Keys(targetResources)) }
@@ -112,12 +116,14 @@ const (
 
 // DeliveryEvent is one event of a payload, and the ref or image that it requests.
 type DeliveryEvent struct {
-	Source        string
-	Event         string
-	Ref           string
-	RefType       RefType
-	Repository    string
-	SSHURL        string
+	Source     string
+	Event      string
+	Ref        string
+	RefType    RefType
+	Repository string
+	SSHURL     string
+	// RepositoryID is the sender's number of the repository, by which an ApplicationSet may name it.
+	RepositoryID  string
 	Revision      string
 	DeliveryID    string
 	Time          *metav1.MicroTime
@@ -171,6 +177,8 @@ const (
 	RefTypeCommit RefType = "Commit"
 	// RefTypeImage is the tag or digest of an image.
 	RefTypeImage RefType = "Image"
+	// RefTypePullRequest is a pull request or merge request. Only an ApplicationSet takes it.
+	RefTypePullRequest RefType = "PullRequest"
 )
 
 // WebhookDeliveryStatus is the outcome of a delivery. Only the server writes it.
@@ -309,6 +317,14 @@ type GatewaySync struct {
 
 // Application is the parent of the applications/webhookdeliveries subresource, like GatewaySync.
 type Application struct {
+	metav1.TypeMeta
+	metav1.ObjectMeta
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// ApplicationSet is the parent of the applicationsets/webhookdeliveries subresource, like GatewaySync.
+type ApplicationSet struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta
 }

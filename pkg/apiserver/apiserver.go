@@ -206,6 +206,10 @@ func (c CompletedConfig) storages(store *webhookdelivery.Store, deliverer *deliv
 			func() runtime.Object { return &postern.Application{} }),
 		"applications/webhookdeliveries": endpoint(deliver.TargetAddress(postern.TargetApplication)),
 
+		"applicationsets": deliver.NewParentREST("applicationset",
+			func() runtime.Object { return &postern.ApplicationSet{} }),
+		"applicationsets/webhookdeliveries": endpoint(deliver.TargetAddress(postern.TargetApplicationSet)),
+
 		"webhooksources": webhooksource.NewREST(
 			webhooksource.Senders{Verifier: c.extra.Verifier}, c.namespaceNames),
 		"webhooksources/webhookdeliveries": endpoint(deliver.SourceAddress(payload.Sources())),

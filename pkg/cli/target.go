@@ -34,14 +34,19 @@ var Kinds = []Kind{
 		Resource: schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"},
 		Names:    []string{"application", "applications", "app", "apps"},
 	},
+	{
+		Kind:     v1alpha1.TargetApplicationSet,
+		Resource: schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applicationsets"},
+		Names:    []string{"applicationset", "applicationsets", "appset", "appsets"},
+	},
 }
 
 // ParseTarget parses the argument of a command that names a target, such as gatewaysync/plant or app/shop.
 func ParseTarget(argument string) (v1alpha1.TargetReference, error) {
 	kindName, name, found := strings.Cut(argument, "/")
 	if !found {
-		return v1alpha1.TargetReference{}, fmt.Errorf("%q is not a target: give it as gatewaysync/NAME or "+
-			"application/NAME", argument)
+		return v1alpha1.TargetReference{}, fmt.Errorf("%q is not a target: give it as gatewaysync/NAME, "+
+			"application/NAME or applicationset/NAME", argument)
 	}
 	kind, err := ParseKind(kindName)
 	if err != nil {
@@ -63,7 +68,7 @@ func ParseKind(argument string) (Kind, error) {
 			}
 		}
 	}
-	return Kind{}, fmt.Errorf("%q is not a kind of target: give gatewaysync or application", argument)
+	return Kind{}, fmt.Errorf("%q is not a kind of target: give gatewaysync, application or applicationset", argument)
 }
 
 // KindOf returns the kind with the given name. It panics for a kind that does not exist.

@@ -88,10 +88,10 @@ func (d *Deliverer) pace(tasks []task, groups [][]int) {
 	}
 }
 
-// takesTurn reports whether a task refreshes an Application that was found by the repository. One that a sender names,
-// or that is redelivered on purpose, is refreshed at once.
+// takesTurn reports whether a task refreshes an Application, or an ApplicationSet, that was found by the repository.
+// One that a sender names, or that is redelivered on purpose, is refreshed at once.
 func (t task) takesTurn() bool {
-	return t.key.Kind == postern.TargetApplication && t.event.Image == nil && t.matched && !t.override &&
+	return t.key.Kind != postern.TargetGatewaySync && t.event.Image == nil && t.matched && !t.override &&
 		t.refused == nil
 }
 

@@ -166,7 +166,28 @@ func TestPace_FailingWaitsBehindOthers(t *testing.T) {
 	}
 }
 
-// Nothing but an Application that was found by the repository takes a token.
+func TestPace_ApplicationSetsTakeTokens(t *testing.T) {
+	p := newPacedPipeline(0.5)
+	p.matches = func(target.Request) ([]target.Match, error) {
+		keys := []postern.TargetKey{
+			{Kind: postern.TargetApplication, Namespace: "demo", Name: "a"},
+			{Kind: postern.TargetApplicationSet, Namespace: "demo", Name: "a"},
+		}
+		return []target.Match{{Key: keys[0]}, {Key: keys[1]}}, nil
+	}
+	d := p.push(t, false)
+	results := d.Status.Targets
+	if !Waits(d) || results[0].Result != postern.TargetWritten || results[1].Reason != ReasonPaced ||
+		results[1].Kind != postern.TargetApplicationSet {
+		t.Fatalf("got %+v", d.Status)
+	}
+	p.clock = p.clock.Add(PaceInterval)
+	if err := p.Resume(t.Context(), d, false); err != nil || d.Status.Phase != postern.DeliveryApplied {
+		t.Errorf("got %+v, %v", d.Status, err)
+	}
+}
+
+// Nothing but an Application or ApplicationSet that was found by the repository takes a token.
 func TestPace_OthersDoNotWait(t *testing.T) {
 	// exhausted has no token left.
 	exhausted := func(t *testing.T) *pacedPipeline {

@@ -4,6 +4,7 @@
 package payload
 
 import (
+	"slices"
 	"strings"
 
 	"postern.dev/postern/apis/postern"
@@ -52,6 +53,11 @@ func (e azureDevOpsEvent) isTest() bool {
 	return e.ID == azureDevOpsSample || e.SubscriptionID != "" && strings.Trim(e.SubscriptionID, "0-") == ""
 }
 
+// azureDevOpsPullRequestEvents are to Azure DevOps what gitHubPullRequestActions are to GitHub.
+var azureDevOpsPullRequestEvents = []string{
+	"git.pullrequest.created", "git.pullrequest.updated", "git.pullrequest.merged",
+}
+
 func decodeAzureDevOps(m message, out *Decoded) error {
 	e, err := decodeAs[azureDevOpsEvent](m)
 	if err != nil {
@@ -59,6 +65,14 @@ func decodeAzureDevOps(m message, out *Decoded) error {
 	}
 	if out.DeliveryID, err = cleanID("id", e.ID); err != nil {
 		return err
+	}
+	if slices.Contains(azureDevOpsPullRequestEvents, e.EventType) {
+		out.addPullRequest(m, e.EventType, m.text("resource", "repository", "remoteUrl"), pullRequest{
+			number: []string{"resource", "pullRequestId"},
+			head:   []string{"resource", "lastMergeSourceCommit", "commitId"},
+			sshURL: []string{"resource", "repository", "sshUrl"},
+		})
+		return nil
 	}
 	if e.EventType != "git.push" {
 		out.ignore(IgnoredEvent, "the event %s asks for no ref; send pushes (git.push)", quote(e.EventType))

@@ -4,6 +4,8 @@
 package payload
 
 import (
+	"slices"
+
 	"postern.dev/postern/apis/postern"
 )
 
@@ -16,7 +18,7 @@ var bitbucket = Sender{
 	// Bitbucket Data Center comes first and names its events by the same header.
 	namedBy: hasHeader(bitbucketEventHeader),
 	// Other events are recognized only by their headers.
-	shape:  has("push", "changes"),
+	shape:  anyOf(has("push", "changes"), bitbucketPullRequest),
 	decode: decodeBitbucketCloud,
 }
 
@@ -57,7 +59,13 @@ func decodeBitbucketCloud(m message, out *Decoded) (err error) {
 	if out.DeliveryID, err = m.deliveryID("X-Request-UUID"); err != nil {
 		return err
 	}
-	if name := m.header.Get(bitbucketEventHeader); name != "" && name != "repo:push" {
+	switch name := m.header.Get(bitbucketEventHeader); {
+	case slices.Contains(bitbucketPullRequestEvents, name) || name == "" && bitbucketPullRequest(m):
+		out.addPullRequest(m, "pullrequest", m.text("repository", "links", "html", "href"), pullRequest{
+			number: []string{"pullrequest", "id"}, head: []string{"pullrequest", "source", "commit", "hash"},
+		})
+		return nil
+	case name != "" && name != "repo:push":
 		out.ignore(IgnoredEvent, "the event %s asks for no ref; send pushes (repo:push)", quote(name))
 		return nil
 	}
@@ -70,6 +78,17 @@ func decodeBitbucketCloud(m message, out *Decoded) (err error) {
 		return change.add(e, path, out)
 	})
 }
+
+// bitbucketPullRequestEvents are to Bitbucket what gitHubPullRequestActions are to GitHub. The body does not name them,
+// so the event is "pullrequest" for all.
+var bitbucketPullRequestEvents = []string{
+	"pullrequest:created", "pullrequest:updated", "pullrequest:fulfilled", "pullrequest:rejected",
+}
+
+// bitbucketPullRequest matches the bodies of these events. Those of reviews and comments have them, too.
+var bitbucketPullRequest = allOf(
+	has("pullrequest", "id"), not(hasAny("push", "approval", "changes_request", "comment")),
+)
 
 // add adds the event of a change at a path.
 func (c bitbucketChange) add(e postern.DeliveryEvent, path string, out *Decoded) error {

@@ -5,6 +5,8 @@ package payload
 
 import (
 	"cmp"
+	"slices"
+	"strings"
 
 	"postern.dev/postern/apis/postern"
 )
@@ -70,15 +72,47 @@ func decodeBitbucketServer(m message, out *Decoded) (err error) {
 	if out.DeliveryID, err = m.deliveryID("X-Request-Id"); err != nil {
 		return err
 	}
-	switch name := bitbucketServerEventName(m); name {
-	case bitbucketServerPushed:
+	switch name := bitbucketServerEventName(m); {
+	case name == bitbucketServerPushed:
 		return decodeBitbucketServerPush(m, out)
-	case bitbucketServerPing:
+	case name == bitbucketServerPing:
 		out.ignore(IgnoredPing, "Bitbucket tests the webhook")
+	case slices.Contains(bitbucketServerPullRequestEvents, name):
+		out.addPullRequest(m, name, bitbucketServerRepository(m), pullRequest{
+			number: []string{"pullRequest", "id"}, head: []string{"pullRequest", "fromRef", "latestCommit"},
+		})
 	default:
 		out.ignore(IgnoredEvent, "the event %s asks for no ref; send pushes (repo:refs_changed)", quote(name))
 	}
 	return nil
+}
+
+// bitbucketServerPullRequestEvents are to Bitbucket Data Center what gitHubPullRequestActions are to GitHub.
+var bitbucketServerPullRequestEvents = []string{
+	"pr:opened", "pr:from_ref_updated", "pr:modified", "pr:merged", "pr:declined", "pr:deleted",
+}
+
+// bitbucketServerRepository returns the URL of the repository of a pull request, from its page
+// (https://HOST/projects/PROJECT/repos/REPOSITORY/pull-requests/NUMBER). A Bitbucket without a base URL names no host:
+// then it is PROJECT/REPOSITORY.
+func bitbucketServerRepository(m message) string {
+	project := m.text("pullRequest", "toRef", "repository", "project", "key")
+	repository := m.text("pullRequest", "toRef", "repository", "slug")
+	if project == "" || repository == "" {
+		return ""
+	}
+	base := ""
+	eachElement(m.object.find("pullRequest", "links", "self"), func(link []byte) bool {
+		href := memberValue(link, "href")
+		if len(href) > 0 && href[0] == '"' {
+			page := string(unquote(href))
+			if i := max(strings.Index(page, "/projects/"), strings.Index(page, "/users/")); i > 0 {
+				base = page[:i] + "/scm/"
+			}
+		}
+		return base == ""
+	})
+	return base + project + "/" + repository
 }
 
 func decodeBitbucketServerPush(m message, out *Decoded) error {

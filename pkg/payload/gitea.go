@@ -5,6 +5,7 @@ package payload
 
 import (
 	"cmp"
+	"slices"
 
 	"postern.dev/postern/apis/postern"
 )
@@ -79,6 +80,7 @@ var giteaEvents = []eventShape{
 	{"push", allOf(hasAll("ref"), hasAny("after", "before", "commits"))},
 	{"create", hasAll("ref", "ref_type", "sha")},
 	{"delete", hasAll("ref", "ref_type")},
+	{"pull_request", hasAll("action", "number", "pull_request")},
 }
 
 func decodeGitea(m message, out *Decoded) (err error) {
@@ -95,10 +97,29 @@ func decodeGitea(m message, out *Decoded) (err error) {
 		return decodeGiteaRelease(m, out)
 	case "delete":
 		out.ignore(IgnoredRefDeleted, "a branch or tag was deleted")
+	case "pull_request":
+		decodeGiteaPullRequest(m, out)
 	default:
 		out.ignore(IgnoredEvent, "the event %s asks for no ref; send releases or pushes", quote(name))
 	}
 	return nil
+}
+
+// giteaPullRequestActions are to Gitea, Forgejo and Gogs what gitHubPullRequestActions are to GitHub.
+var giteaPullRequestActions = []string{
+	"opened", "closed", "reopened", "synchronized", "label_updated", "label_cleared", "edited",
+}
+
+func decodeGiteaPullRequest(m message, out *Decoded) {
+	action := m.text("action")
+	if !slices.Contains(giteaPullRequestActions, action) {
+		out.ignore(IgnoredAction, "a pull request was %s, which changes no ApplicationSet", quote(action))
+		return
+	}
+	out.addPullRequest(m, "pull_request."+action, m.text("repository", "clone_url"), pullRequest{
+		number: []string{"number"}, head: []string{"pull_request", "head", "sha"},
+		sshURL: []string{"repository", "ssh_url"},
+	})
 }
 
 // decodeGiteaPush decodes pushes to branches and tags except deletions. The test button of a webhook sends a push that

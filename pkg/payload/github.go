@@ -5,6 +5,7 @@ package payload
 
 import (
 	"cmp"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -38,6 +39,7 @@ var gitHubEvents = []eventShape{
 	{"workflow_run", allOf(hasAll("action"), hasObject("workflow_run"),
 		// Deployments have one too, and so has Gitea.
 		not(anyOf(hasAny("deployment", "deployment_status"), has("sender", "username"))))},
+	{"pull_request", hasAll("action", "number", "pull_request")}, // reviews and comments have no number
 }
 
 // gitHubEvent contains the used fields of GitHub's release and push events:
@@ -84,10 +86,30 @@ func decodeGitHub(m message, out *Decoded) (err error) {
 		out.ignore(IgnoredRefDeleted, "a branch or tag was deleted")
 	case "ping":
 		out.ignore(IgnoredPing, "GitHub tests the webhook")
+	case "pull_request":
+		decodeGitHubPullRequest(m, out)
 	default:
 		out.ignore(IgnoredEvent, "the event %s asks for no ref; send releases or pushes", quote(name))
 	}
 	return nil
+}
+
+// gitHubPullRequestActions are the actions that may change which pull requests an ApplicationSet finds, and what it
+// knows of them: those to which Argo CD reacts, and a change of the title or the target branch.
+var gitHubPullRequestActions = []string{
+	"opened", "closed", "reopened", "synchronize", "labeled", "unlabeled", "edited",
+}
+
+func decodeGitHubPullRequest(m message, out *Decoded) {
+	action := m.text("action")
+	if !slices.Contains(gitHubPullRequestActions, action) {
+		out.ignore(IgnoredAction, "a pull request was %s, which changes no ApplicationSet", quote(action))
+		return
+	}
+	out.addPullRequest(m, "pull_request."+action, m.text("repository", "clone_url"), pullRequest{
+		number: []string{"number"}, head: []string{"pull_request", "head", "sha"},
+		sshURL: []string{"repository", "ssh_url"},
+	})
 }
 
 // decodeGitHubRelease decodes releases that become public: "published", and "released", which also follows the

@@ -5,6 +5,7 @@ package payload
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"postern.dev/postern/apis/postern"
@@ -95,6 +96,8 @@ func gitLabEventName(m message) (string, error) {
 		return "tag_push", nil
 	case "Release Hook":
 		return "release", nil
+	case "Merge Request Hook":
+		return "merge_request", nil
 	default:
 		return header, nil
 	}
@@ -118,9 +121,28 @@ func decodeGitLab(m message, out *Decoded) (err error) {
 		return decodeGitLabRelease(m, out)
 	case "pipeline":
 		return decodeGitLabPipeline(m, out)
+	case "merge_request":
+		decodeGitLabMergeRequest(m, out)
+		return nil
 	}
 	out.ignore(IgnoredEvent, "the event %s asks for no ref; send releases, pushes or tag pushes", quote(name))
 	return nil
+}
+
+// gitLabMergeRequestActions are to GitLab what gitHubPullRequestActions are to GitHub. An update may be of anything.
+var gitLabMergeRequestActions = []string{"open", "close", "reopen", "update", "merge"}
+
+// decodeGitLabMergeRequest decodes merge requests. ApplicationSets usually name a project by its number.
+func decodeGitLabMergeRequest(m message, out *Decoded) {
+	action := m.text("object_attributes", "action")
+	if !slices.Contains(gitLabMergeRequestActions, action) {
+		out.ignore(IgnoredAction, "a merge request has the action %s, which changes no ApplicationSet", quote(action))
+		return
+	}
+	out.addPullRequest(m, "merge_request."+action, m.text("project", "git_http_url"), pullRequest{
+		number: []string{"object_attributes", "iid"}, head: []string{"object_attributes", "last_commit", "id"},
+		sshURL: []string{"project", "git_ssh_url"}, repositoryID: []string{"object_attributes", "target_project_id"},
+	})
 }
 
 func decodeGitLabPush(m message, eventType string, out *Decoded) error {

@@ -155,8 +155,9 @@ func outcomeOf(t *testing.T, d Decoded, err error) []byte {
 	for _, e := range d.Events {
 		fields := map[string]any{
 			"Source": e.Source, "Type": e.Event, "Ref": e.Ref, "RefType": string(e.RefType),
-			"Repository": e.Repository, "SSHURL": e.SSHURL, "Revision": e.Revision, "DeliveryID": e.DeliveryID,
-			"Passed": e.Passed,
+			"Repository": e.Repository, "SSHURL": e.SSHURL, "RepositoryID": e.RepositoryID, "Revision": e.Revision,
+			"DeliveryID": e.DeliveryID,
+			"Passed":     e.Passed,
 		}
 		for name, value := range fields {
 			if value == "" {

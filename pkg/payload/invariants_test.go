@@ -134,7 +134,9 @@ func checkEvent(t *testing.T, d Decoded, e postern.DeliveryEvent) {
 	if short, _ := naming.ShortRef(e.Ref); short != e.Ref && e.RefType == "" {
 		t.Fatalf("ref %q is not short", e.Ref)
 	}
-	types := []postern.RefType{"", postern.RefTypeBranch, postern.RefTypeTag, postern.RefTypeCommit}
+	types := []postern.RefType{
+		"", postern.RefTypeBranch, postern.RefTypeTag, postern.RefTypeCommit, postern.RefTypePullRequest,
+	}
 	if !slices.Contains(types, e.RefType) {
 		t.Fatalf("unknown type of ref %q", e.RefType)
 	}

@@ -73,15 +73,17 @@ var (
 
 // The lists by path: group and version, and kind.
 const (
-	gatewaySyncs  = "/apis/stoker.io/v1alpha1/gatewaysyncs"
-	applications  = "/apis/argoproj.io/v1alpha1/applications"
-	imageUpdaters = "/apis/argocd-image-updater.argoproj.io/v1alpha1/imageupdaters"
+	gatewaySyncs    = "/apis/stoker.io/v1alpha1/gatewaysyncs"
+	applications    = "/apis/argoproj.io/v1alpha1/applications"
+	applicationSets = "/apis/argoproj.io/v1alpha1/applicationsets"
+	imageUpdaters   = "/apis/argocd-image-updater.argoproj.io/v1alpha1/imageupdaters"
 )
 
 var lists = map[string][2]string{
-	gatewaySyncs:  {"stoker.io/v1alpha1", "GatewaySyncList"},
-	applications:  {"argoproj.io/v1alpha1", "ApplicationList"},
-	imageUpdaters: {"argocd-image-updater.argoproj.io/v1alpha1", "ImageUpdaterList"},
+	gatewaySyncs:    {"stoker.io/v1alpha1", "GatewaySyncList"},
+	applications:    {"argoproj.io/v1alpha1", "ApplicationList"},
+	applicationSets: {"argoproj.io/v1alpha1", "ApplicationSetList"},
+	imageUpdaters:   {"argocd-image-updater.argoproj.io/v1alpha1", "ImageUpdaterList"},
 }
 
 // newFakeAPIServer serves a GatewaySync demo/plant until the test ends.

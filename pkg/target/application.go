@@ -129,6 +129,9 @@ func (applicationKind) decide(obj object, r Request, s *planState) decision {
 	if r.Image != nil {
 		return b.decideImage(app, s.imageConfig(app, r))
 	}
+	if r.isPullRequest() {
+		return b.refusePullRequest()
+	}
 	b.previous = b.readAnnotations(AnnotationRequestedRef)[AnnotationRequestedRef]
 	// Read lazily: most Applications get only the annotations.
 	allSources := sync.OnceValue(func() []appSource { return b.readRevisions(&app.Spec) })

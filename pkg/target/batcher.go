@@ -138,7 +138,8 @@ func batchContext(batch []*pendingWrite) (context.Context, context.CancelFunc) {
 // coalesce orders requests for one target by receipt, and finds those that need not be written. Of the git refs that
 // were requested for the target by name, only the newest in each slot is written, and before it the last one with an
 // event time if the newest has none. Requests that are written only if the target follows them, and images, are all
-// written, since a target may not want the newest. Requests with Override or Again are never skipped.
+// written, since a target may not want the newest. Requests with Override or Again, or without a slot, are never
+// skipped.
 //
 // It returns the indexes of the requests to write, in order, and for the index of each other request the index of the
 // one that replaces it.
@@ -147,11 +148,11 @@ func coalesce(kind targetKind, requests []Request) (write []int, replacedBy map[
 	newest, watermarks := map[string]int{}, map[string]watermark{} // by slot
 	for _, i := range orderByReceipt(requests) {
 		r := requests[i]
-		if r.Image != nil || r.onlyIfFollowed() || r.Override || r.Again {
+		slot := kind.gitSlot(r)
+		if r.Image != nil || r.onlyIfFollowed() || r.Override || r.Again || slot == noSlot {
 			write = append(write, i)
 			continue
 		}
-		slot := kind.gitSlot(r)
 		prev, exists := newest[slot]
 		last := watermarks[slot]
 		if late, _ := last.happenedLater(r); exists && late {

@@ -31,7 +31,7 @@ func TestCache_ReadyWithoutMissingKinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = "GatewaySync is not in the cache yet\nApplication is not in the cache yet\n" +
-		"ImageUpdater is not in the cache yet"
+		"ApplicationSet is not in the cache yet\nImageUpdater is not in the cache yet"
 	if got := cache.Ready(); got == nil || got.Error() != want {
 		t.Errorf("before the start: got %v", got)
 	}

@@ -91,13 +91,11 @@ func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 	return matches, nil
 }
 
-// fromRepository returns the targets of a kind, by name, that name the repository of a request by any of its addresses.
+// fromRepository returns the targets of a kind, by name, that name the repository of a request by any of its addresses,
+// or every repository.
 func (c *Cache) fromRepository(kind postern.TargetKind, namespace string, r Request) (map[string]object, error) {
 	found := map[string]object{}
-	for _, repository := range []string{r.Repository, r.SSHURL} {
-		if repository == "" {
-			continue
-		}
+	for _, repository := range append(r.addresses(), anyRepository) {
 		items, err := c.kinds[kind].informer.GetIndexer().ByIndex(repositoryIndex, repositoryKey(namespace, repository))
 		if err != nil {
 			return nil, fmt.Errorf("could not look up %s by repository: %w", kind, err)

@@ -74,6 +74,9 @@ func (gatewaySyncKind) decide(obj object, r Request, s *planState) decision {
 		return b.conclude(ReasonNotApplicable, "a GatewaySync follows a git repository, and the request is for an "+
 			"image or a chart")
 	}
+	if r.isPullRequest() {
+		return b.refusePullRequest()
+	}
 	if r.IfFollowed {
 		annotations := b.readAnnotations(AnnotationFollowTags, key)
 		b.test("/spec/git/repo", orNull(sync.Spec.Git.Repo))

@@ -485,7 +485,7 @@ func updaterWith(namespace, name, pattern string, images ...string) *iuv1alpha1.
 func startCacheOf(t *testing.T, objects ...object) (*fakeAPIServer, *Cache) {
 	t.Helper()
 	api := newFakeAPIServer(t, plantAt("v1"))
-	items := map[string][]string{gatewaySyncs: nil, applications: nil, imageUpdaters: nil}
+	items := map[string][]string{gatewaySyncs: nil, applications: nil, applicationSets: nil, imageUpdaters: nil}
 	for i, obj := range objects {
 		path := listOf(t, obj)
 		items[path] = append(items[path], versioned(t, obj, i+1))

@@ -25,6 +25,8 @@ func listOf(t testing.TB, obj object) string {
 		return gatewaySyncs
 	case *argov1alpha1.Application:
 		return applications
+	case *argov1alpha1.ApplicationSet:
+		return applicationSets
 	case *iuv1alpha1.ImageUpdater:
 		return imageUpdaters
 	}

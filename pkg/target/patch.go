@@ -186,6 +186,11 @@ func (b *patchBuilder) notFollowed(problem error) decision {
 	return b.conclude(ReasonNotFollowed, "it does not follow the pushed ref, or holds a higher version")
 }
 
+// refusePullRequest is the decision about a pull request for a target that holds a ref.
+func (b *patchBuilder) refusePullRequest() decision {
+	return b.conclude(ReasonNotApplicable, "a pull request asks for no ref: it only refreshes ApplicationSets")
+}
+
 // superseded is the decision about a request that another one replaces.
 func (b *patchBuilder) superseded(message string) *decision {
 	d := b.conclude(ReasonSuperseded, message)

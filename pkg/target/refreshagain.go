@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
@@ -49,8 +50,15 @@ type refresher struct {
 }
 
 // RefreshAgain asks Argo CD again, until ctx ends, to refresh Applications whose status does not show what was
-// requested. Only one replica may run it. The Writer must have a cache.
+// requested, and once more each ApplicationSet. Only one replica may run it. The Writer must have a cache.
 func (w *Writer) RefreshAgain(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return w.refreshAgain(ctx) })
+	group.Go(func() error { return w.regenerate(ctx) })
+	return group.Wait()
+}
+
+func (w *Writer) refreshAgain(ctx context.Context) error {
 	r := newRefresher(w.clients[postern.TargetApplication], w.cache)
 	defer r.queue.ShutDown()
 	informer := w.cache.kinds[postern.TargetApplication].informer

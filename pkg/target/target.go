@@ -21,13 +21,13 @@ import (
 )
 
 // kinds are the kinds of target.
-var kinds = []targetKind{gatewaySyncKind{}, applicationKind{}}
+var kinds = []targetKind{gatewaySyncKind{}, applicationKind{}, applicationSetKind{}}
 
 // targetKind is a kind of target. Its methods get objects of the type that its resource makes. The objects may come
 // from a cache and must not be modified.
 type targetKind interface {
 	resource() *resource
-	// gitSlot returns the slot of a request for a git ref; see AnnotationEventTime.
+	// gitSlot returns the slot of a request for a git ref, see AnnotationEventTime, or noSlot.
 	gitSlot(Request) string
 	// repositories returns the URLs of the git repositories whose refs an object may follow.
 	repositories(object) []string
@@ -165,11 +165,28 @@ type Request struct {
 func (r Request) mayBeBranch() bool { return r.RefType == postern.RefTypeBranch || r.RefType == "" }
 func (r Request) mayBeTag() bool    { return r.RefType == postern.RefTypeTag || r.RefType == "" }
 
-// isFrom reports whether the request is for a ref of a repository, by any of its addresses.
-func (r Request) isFrom(repository string) bool {
-	return naming.SameRepository(repository, r.Repository) ||
-		r.SSHURL != "" && naming.SameRepository(repository, r.SSHURL)
+// addresses returns what names the repository of the request.
+func (r Request) addresses() (addresses []string) {
+	for _, address := range []string{r.Repository, r.SSHURL} {
+		if address != "" {
+			addresses = append(addresses, address)
+		}
+	}
+	if r.RepositoryID != "" && len(addresses) > 0 {
+		addresses = append(addresses, numberedRepository(addresses[0], r.RepositoryID))
+	}
+	return addresses
 }
+
+// isFrom reports whether the request is of a repository, by any of its addresses.
+func (r Request) isFrom(repository string) bool {
+	return slices.ContainsFunc(r.addresses(), func(address string) bool {
+		return naming.SameRepository(repository, address)
+	})
+}
+
+// isPullRequest reports whether the request is about a pull request, which requests no ref.
+func (r Request) isPullRequest() bool { return r.RefType == postern.RefTypePullRequest }
 
 // isCommit reports whether the ref is a commit id. A ref of unknown type that looks like one is used as one.
 func (r Request) isCommit() bool {

@@ -26,6 +26,9 @@ const (
 	slotImage = "image"
 )
 
+// noSlot is the slot of requests that have no order: each is written, and none is recorded.
+const noSlot = ""
+
 func isGitSlot(slot string) bool { return slot == slotGit || strings.HasPrefix(slot, slotGit+"/") }
 
 // maxSlots bounds the annotation. Beyond it the slots written longest ago are dropped.

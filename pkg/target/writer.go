@@ -99,7 +99,9 @@ func (w *Writer) RecordHeld(key postern.TargetKey, requests ...Request) {
 		if r.Image != nil {
 			slot = imageNameSlot(r.Image.Name())
 		}
-		w.watermarks.record(key, r, slot)
+		if slot != noSlot {
+			w.watermarks.record(key, r, slot)
+		}
 	}
 }
 

@@ -69,8 +69,8 @@ func newFence(ctx context.Context, s *suite) (*fence, error) {
 	return f, err
 }
 
-// await waits until Postern has seen all earlier changes to GatewaySyncs, Applications, ImageUpdaters and webhook
-// secrets.
+// await waits until Postern has seen all earlier changes to GatewaySyncs, Applications, ApplicationSets, ImageUpdaters
+// and webhook secrets.
 func (f *fence) await(t *testing.T) {
 	t.Helper()
 	box := f.suite.Sandbox(t, f.namespace)
@@ -78,6 +78,7 @@ func (f *fence) await(t *testing.T) {
 	own := func(manifest string) string { return strings.ReplaceAll(manifest, "github.com", name+".example.com") }
 	box.Create(testcluster.GatewaySyncs, own(testcluster.GatewaySync(name)))
 	box.Create(testcluster.Applications, own(testcluster.Application(name)))
+	box.Create(testcluster.ApplicationSets, own(testcluster.ApplicationSet(name)))
 	box.Create(imageUpdaters, `
 apiVersion: argocd-image-updater.argoproj.io/v1alpha1
 kind: ImageUpdater
@@ -88,6 +89,7 @@ spec: {applicationRefs: [{namePattern: `+name+`, images: [{alias: shop, imageNam
 	repository := `{"ref": "main", "repository": "https://` + name + `.example.com/example/`
 	box.Eventually(testcluster.Patience, func() error { return f.dryRun(t, repository+`plant.git"}`, "GatewaySync") })
 	box.Eventually(testcluster.Patience, func() error { return f.dryRun(t, repository+`shop.git"}`, "Application") })
+	box.Eventually(testcluster.Patience, func() error { return f.dryRun(t, repository+`apps.git"}`, "ApplicationSet") })
 	box.Eventually(testcluster.Patience, func() error {
 		return f.dryRun(t, `{"docker_url": "`+name+`.example.com/shop", "homepage": "", "repository": "shop", `+
 			`"updated_tags": ["1.0"]}`, "Application")

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/v1alpha1"
 	"postern.dev/postern/test/fieldcases/fieldcase"
 	"postern.dev/postern/test/testcluster"
@@ -105,7 +107,7 @@ func (r *runner) authorize(c *fieldcase.Case) {
 func (r *runner) grant(subject rbacv1.Subject, user string, groups []string) {
 	r.T.Helper()
 	r.Grant(subject, "create", "gatewaysyncs/webhookdeliveries,applications/webhookdeliveries,"+
-		"webhooksources/webhookdeliveries,webhookdeliveries")
+		"applicationsets/webhookdeliveries,webhooksources/webhookdeliveries,webhookdeliveries")
 	r.Eventually(testcluster.Patience, func() error {
 		review, err := r.suite.Kube.AuthorizationV1().SubjectAccessReviews().Create(r.T.Context(),
 			&authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
@@ -179,10 +181,10 @@ func (r *runner) request(d *fieldcase.Delivery) (path, body string, header map[s
 	switch kind, name, _ := strings.Cut(d.Target, "/"); {
 	case d.Source != "":
 		path = "webhooksources/" + d.Source + "/webhookdeliveries"
-	case kind == "GatewaySync" || kind == "Application":
-		path = strings.ToLower(kind) + "s/" + name + "/webhookdeliveries"
+	case slices.Contains(postern.TargetKinds(), postern.TargetKind(kind)):
+		path = postern.TargetKind(kind).Resource() + "/" + name + "/webhookdeliveries"
 	case d.Target != "":
-		r.T.Fatalf("%s is no target: it must be GatewaySync/name or Application/name", d.Target)
+		r.T.Fatalf("%s is no target: it must be KIND/NAME, with one of %v", d.Target, postern.TargetKinds())
 	default:
 		path, body = "webhookdeliveries", r.objectBody(d.Object)
 	}

@@ -25,6 +25,7 @@ import (
 const (
 	toWeb  = "target: {kind: GatewaySync, name: web}"
 	toShop = "target: {kind: Application, name: shop}"
+	toApps = "target: {kind: ApplicationSet, name: apps}"
 )
 
 var webhookDeliveries = v1alpha1.SchemeGroupVersion.WithResource("webhookdeliveries")

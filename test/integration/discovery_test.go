@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/metadata"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/test/testcluster"
 )
 
 // checkJSON fails the test unless a path of the kube-apiserver answers exactly this JSON.
@@ -45,6 +46,11 @@ func TestDiscovery_ListsWhatIsServed(t *testing.T) {
 			{"name": "applications", "singularName": "application", "namespaced": true, "kind": "Application",
 				"verbs": []},
 			{"name": "applications/webhookdeliveries", "singularName": "", "namespaced": true,
+				"kind": "WebhookDelivery",
+				"verbs": ["create", "get"]},
+			{"name": "applicationsets", "singularName": "applicationset", "namespaced": true, "kind": "ApplicationSet",
+				"verbs": []},
+			{"name": "applicationsets/webhookdeliveries", "singularName": "", "namespaced": true,
 				"kind": "WebhookDelivery",
 				"verbs": ["create", "get"]},
 			{"name": "gatewaysyncs", "singularName": "gatewaysync", "namespaced": true, "kind": "GatewaySync",
@@ -92,6 +98,7 @@ func TestDiscovery_KubectlFindsCRDObjects(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.application("shop", nil)
+	w.Create(testcluster.ApplicationSets, testcluster.ApplicationSet("apps"))
 
 	for _, test := range []struct {
 		args []string
@@ -103,6 +110,9 @@ func TestDiscovery_KubectlFindsCRDObjects(t *testing.T) {
 		{[]string{"get", "applications"}, "application.argoproj.io/shop"},
 		{[]string{"get", "application", "shop"}, "application.argoproj.io/shop"},
 		{[]string{"get", "app", "shop"}, "application.argoproj.io/shop"},
+		{[]string{"get", "applicationsets"}, "applicationset.argoproj.io/apps"},
+		{[]string{"get", "applicationset", "apps"}, "applicationset.argoproj.io/apps"},
+		{[]string{"get", "appset", "apps"}, "applicationset.argoproj.io/apps"},
 		{[]string{"annotate", "applications", "shop", "seen=by-name"}, "application.argoproj.io/shop"},
 		{[]string{"annotate", "gatewaysyncs", "--all", "seen=by-all"}, "gatewaysync.stoker.io/web"},
 		{[]string{"label", "application/shop", "tier=front"}, "application.argoproj.io/shop"},
@@ -124,7 +134,7 @@ func TestDiscovery_KubectlFindsCRDObjects(t *testing.T) {
 func TestDiscovery_ParentsAreNotReadable(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
-	for _, path := range []string{"gatewaysyncs", "gatewaysyncs/web", "applications"} {
+	for _, path := range []string{"gatewaysyncs", "gatewaysyncs/web", "applications", "applicationsets"} {
 		mustBeIn(t, w.refused("", "get", "--raw", w.absolute(path)), "Error from server (NotFound)")
 	}
 	output := w.refused(`{"kind": "GatewaySync", "apiVersion": "postern.dev/v1alpha1", "metadata": {"name": "other"}}`,

@@ -17,6 +17,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
+
+	"postern.dev/postern/test/testcluster"
 )
 
 // asPostern returns a client with Postern's ServiceAccount and all RBAC permissions, so that only admission policies
@@ -113,6 +115,24 @@ func TestLeastPrivilege_GatewaySync(t *testing.T) {
 		{"paused", `{"spec": {"paused": true}}`},
 	}, ofAnyObject[:len(ofAnyObject)-1]...)) // its status is a subresource
 	w.mayNeitherCreateNorDelete(objects, "web", "status")
+}
+
+func TestLeastPrivilege_ApplicationSet(t *testing.T) {
+	w := newWorld(t)
+	w.Create(applicationSets, testcluster.ApplicationSet("apps"))
+	w.kubectl("", "annotate", "applicationset", "apps", "example.com/note=a")
+	w.kubectl("", "label", "applicationset", "apps", "team=a")
+	objects := w.asPostern().Resource(applicationSets).Namespace(w.Namespace)
+	w.mustOnlyAllow(objects, "apps", []change{
+		{"a refresh", `{"metadata": {"annotations": {"argocd.argoproj.io/application-set-refresh": "true"}}}`},
+	}, append([]change{
+		{"the repository", `[{"op": "replace", "path": "/spec/generators/0/git/repoURL", "value": "https://a.b"}]`},
+		{"a generator", `[{"op": "add", "path": "/spec/generators/-", "value": {"list": {"elements": []}}}]`},
+		{"the template", `[{"op": "replace", "path": "/spec/template/spec/project", "value": "other"}]`},
+		{"a ref", `{"metadata": {"annotations": {"postern.dev/requested-ref": "v1"}}}`},
+		{"what it follows", `{"metadata": {"annotations": {"postern.dev/follow-repositories": "*"}}}`},
+	}, ofAnyObject[:len(ofAnyObject)-1]...)) // its status is a subresource
+	w.mayNeitherCreateNorDelete(objects, "apps", "status")
 }
 
 // mayNeitherCreateNorDelete fails the test unless all operations except changes of an object itself are rejected.

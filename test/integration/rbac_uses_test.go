@@ -15,6 +15,7 @@ import (
 
 	"postern.dev/postern/apis/postern/v1alpha1"
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
 // use is an operation of Postern that needs a permission.
@@ -49,6 +50,8 @@ func (s *suite) uses(t *testing.T) map[permission]use {
 		{"patch", stoker, "gatewaysyncs", ""}:     {begin: toGatewaySync},
 		{"get", argo, "applications", ""}:         {begin: toMissing(toShop)},
 		{"patch", argo, "applications", ""}:       {begin: toApplication},
+		{"get", argo, "applicationsets", ""}:      {begin: toMissing(toApps)},
+		{"patch", argo, "applicationsets", ""}:    {begin: toApplicationSet},
 		{"create", "events.k8s.io", "events", ""}: {begin: event},
 		{"patch", "events.k8s.io", "events", ""}:  {begin: eventAgain},
 		{"get", "", "namespaces", ""}:             {begin: toMissingNamespace},
@@ -67,6 +70,7 @@ func (s *suite) uses(t *testing.T) map[permission]use {
 	watches := []permission{
 		{group: stoker, resource: "gatewaysyncs"},
 		{group: argo, resource: "applications"},
+		{group: argo, resource: "applicationsets"},
 		{group: updater, resource: "imageupdaters"},
 		{resource: "secrets", name: "postern-webhook-secrets"},
 		{resource: "secrets", name: "postern-ca"},
@@ -90,7 +94,7 @@ func (s *suite) uses(t *testing.T) map[permission]use {
 	return all
 }
 
-// toGatewaySync and toApplication deliver to a target of their kind and check its ref.
+// toGatewaySync, toApplication and toApplicationSet deliver to a target of their kind and check its ref.
 func toGatewaySync(w *world) func() error {
 	w.gatewaySync("web")
 	return w.applied(toWeb)
@@ -99,6 +103,11 @@ func toGatewaySync(w *world) func() error {
 func toApplication(w *world) func() error {
 	w.application("shop", nil)
 	return w.applied(toShop)
+}
+
+func toApplicationSet(w *world) func() error {
+	w.Create(applicationSets, testcluster.ApplicationSet("apps"))
+	return w.applied(toApps)
 }
 
 func (w *world) applied(target string) func() error {

@@ -13,7 +13,8 @@ import (
 	"postern.dev/postern/test/testcluster"
 )
 
-var gatewaySyncs, applications = testcluster.GatewaySyncs, testcluster.Applications
+var gatewaySyncs, applications, applicationSets = testcluster.GatewaySyncs, testcluster.Applications,
+	testcluster.ApplicationSets
 
 // unauthenticated are callers without a cluster identity.
 var unauthenticated = testcluster.Unauthenticated

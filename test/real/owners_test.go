@@ -5,20 +5,19 @@ package real
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/test/testcluster"
 )
 
-var applicationSets = schema.GroupVersionResource{
-	Group: "argoproj.io", Version: "v1alpha1", Resource: "applicationsets",
-}
+var applicationSets = testcluster.ApplicationSets
 
 // keptByApplicationSet is what an owner adds to an ApplicationSet, so that it keeps what Postern writes.
 const keptByApplicationSet = `
@@ -34,16 +33,16 @@ const keptByApplicationSet = `
   - jsonPointers: [/spec/source/targetRevision, /spec/source/kustomize, /spec/source/helm]
 `
 
-// runApplicationSets runs Argo CD's controller of ApplicationSets for the duration of the test.
-func (w *world) runApplicationSets(a *argocd) {
+// runApplicationSets runs Argo CD's controller of ApplicationSets for the duration of the test. Pull request generators
+// may ask the given git hosts.
+func (w *world) runApplicationSets(a *argocd, hosts ...string) {
 	w.T.Helper()
-	w.applyArgoCDCRD(w.T, "applicationset-crd.yaml")
-	probes := freePort(w.T)
+	probes, allowed := freePort(w.T), append(hosts, "https://x.invalid")
 	controller := w.RunProgram(w.T, w.argocdProgram(w.T, "argocd-applicationset-controller",
 		"--argocd-repo-server=127.0.0.1:"+a.repoServerPort, "--repo-server-plaintext",
 		"--metrics-addr=127.0.0.1:"+freePort(w.T), "--probe-addr=127.0.0.1:"+probes,
 		"--webhook-addr=127.0.0.1:"+freePort(w.T),
-		"--applicationset-namespaces=*", "--enable-scm-providers=false",
+		"--applicationset-namespaces=*", "--allowed-scm-providers="+strings.Join(allowed, ","),
 	))
 	w.waitForPort(probes, controller)
 }

@@ -22,6 +22,10 @@ import (
 var (
 	GatewaySyncs = schema.GroupVersionResource{Group: "stoker.io", Version: "v1alpha1", Resource: "gatewaysyncs"}
 	Applications = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}
+
+	ApplicationSets = schema.GroupVersionResource{
+		Group: "argoproj.io", Version: "v1alpha1", Resource: "applicationsets",
+	}
 )
 
 // Unauthenticated are callers without a cluster identity.
@@ -49,6 +53,24 @@ spec:
   project: default
   destination: {server: "https://kubernetes.default.svc", namespace: shop}
   source: {repoURL: "https://github.com/example/shop.git", path: deploy, targetRevision: main}`
+}
+
+// ApplicationSet returns the manifest of an ApplicationSet with one generator, for the directories in
+// https://github.com/example/apps.git at main.
+func ApplicationSet(name string) string {
+	return `
+apiVersion: argoproj.io/v1alpha1
+kind: ApplicationSet
+metadata: {name: ` + name + `}
+spec:
+  generators:
+  - git: {repoURL: "https://github.com/example/apps.git", revision: main, directories: [{path: "apps/*"}]}
+  template:
+    metadata: {name: "{{path.basename}}"}
+    spec:
+      project: default
+      destination: {server: "https://kubernetes.default.svc", namespace: shop}
+      source: {repoURL: "https://github.com/example/apps.git", path: "{{path}}", targetRevision: main}`
 }
 
 // Sandbox is the namespace of one test. Its methods fail the test on an error.

@@ -17,7 +17,8 @@ var SchemeGroupVersion = schema.GroupVersion{Group: GroupName, Version: "v1alpha
 
 // AddToScheme registers these types with a scheme.
 func AddToScheme(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(SchemeGroupVersion, &Application{}, &ApplicationList{})
+	scheme.AddKnownTypes(SchemeGroupVersion,
+		&Application{}, &ApplicationList{}, &ApplicationSet{}, &ApplicationSetList{})
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil
 }

@@ -36,6 +36,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&WebhookSourceList{},
 		&GatewaySync{},
 		&Application{},
+		&ApplicationSet{},
 	)
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil

@@ -82,7 +82,7 @@ type WebhookDeliverySpec struct {
 
 // TargetReference names the object that a delivery is for.
 type TargetReference struct {
-	// Kind of the object: GatewaySync (stoker.io) or Application (argoproj.io).
+	// Kind of the object: GatewaySync (stoker.io), Application or ApplicationSet (argoproj.io).
 	Kind TargetKind `json:"kind"`
 	// Name of the object.
 	Name string `json:"name"`
@@ -97,6 +97,8 @@ const (
 	TargetGatewaySync TargetKind = "GatewaySync"
 	// TargetApplication is Argo CD's Application (argoproj.io).
 	TargetApplication TargetKind = "Application"
+	// TargetApplicationSet is Argo CD's ApplicationSet (argoproj.io). It is asked to run its generators.
+	TargetApplicationSet TargetKind = "ApplicationSet"
 )
 
 // DeliveryEvent is one event of a payload, and the ref or image that it requests.
@@ -105,9 +107,11 @@ type DeliveryEvent struct {
 	Source string `json:"source"`
 	// Name of the event, as the sender calls it: release.published, push.
 	Event string `json:"event"`
-	// Requested ref: a short git ref (main, v2.0.0), or an image's tag or digest.
+	// Requested ref: a short git ref (main, v2.0.0), an image's tag or digest, or the number of a pull request
+	// (pull/42).
 	Ref string `json:"ref"`
-	// Type of the ref: Branch, Tag, Commit or Image. Empty if the payload does not include it.
+	// Type of the ref: Branch, Tag, Commit, Image or PullRequest. Empty if the payload does not include it. A pull
+	// request only refreshes ApplicationSets.
 	// +optional
 	RefType RefType `json:"refType,omitempty"`
 	// URL of the git repository.
@@ -116,6 +120,10 @@ type DeliveryEvent struct {
 	// URL of the same repository for SSH, if the payload includes it.
 	// +optional
 	SSHURL string `json:"sshURL,omitempty"`
+	// Number of the repository at the sender, if the payload includes it and an ApplicationSet may name the repository
+	// by it: the project of a GitLab merge request.
+	// +optional
+	RepositoryID string `json:"repositoryID,omitempty"`
 	// Commit id that the ref pointed to when the event happened.
 	// +optional
 	Revision string `json:"revision,omitempty"`
@@ -174,6 +182,8 @@ const (
 	RefTypeCommit RefType = "Commit"
 	// RefTypeImage is the tag or digest of an image.
 	RefTypeImage RefType = "Image"
+	// RefTypePullRequest is a pull request or merge request.
+	RefTypePullRequest RefType = "PullRequest"
 )
 
 // WebhookDeliveryStatus is the outcome of a delivery.
@@ -418,6 +428,17 @@ type GatewaySync struct {
 // Application represents Argo CD's Application as the parent of its webhookdeliveries. It can't be read or written in
 // this group; the object itself is applications.argoproj.io.
 type Application struct {
+	metav1.TypeMeta `json:",inline"`
+	// Standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// ApplicationSet represents Argo CD's ApplicationSet as the parent of its webhookdeliveries. It can't be read or
+// written in this group; the object itself is applicationsets.argoproj.io.
+type ApplicationSet struct {
 	metav1.TypeMeta `json:",inline"`
 	// Standard object metadata.
 	// +optional

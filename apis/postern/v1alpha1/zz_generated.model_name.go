@@ -14,6 +14,11 @@ func (in Application) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ApplicationSet) OpenAPIModelName() string {
+	return "dev.postern.v1alpha1.ApplicationSet"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in DeliveryEvent) OpenAPIModelName() string {
 	return "dev.postern.v1alpha1.DeliveryEvent"
 }

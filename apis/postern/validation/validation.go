@@ -31,7 +31,7 @@ const (
 
 var (
 	refTypes = []postern.RefType{postern.RefTypeBranch, postern.RefTypeTag, postern.RefTypeCommit,
-		postern.RefTypeImage}
+		postern.RefTypeImage, postern.RefTypePullRequest}
 
 	specPath   = field.NewPath("spec")
 	eventsPath = specPath.Child("events")
@@ -188,6 +188,7 @@ type textField struct{ name, value string }
 func textFields(e *postern.DeliveryEvent) []textField {
 	return []textField{
 		{"source", e.Source}, {"event", e.Event}, {"repository", e.Repository}, {"sshURL", e.SSHURL},
+		{"repositoryID", e.RepositoryID},
 		{"revision", e.Revision}, {"deliveryID", e.DeliveryID}, {"passed", e.Passed},
 	}
 }

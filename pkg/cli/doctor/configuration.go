@@ -36,6 +36,12 @@ func (e *examiner) examineConfiguration(ctx context.Context) {
 		if err = convert(e.object.Object, app); err == nil {
 			e.examineApplication(ctx, app)
 		}
+	case v1alpha1.TargetApplicationSet:
+		set := &argov1alpha1.ApplicationSet{}
+		if err = convert(e.object.Object, set); err == nil {
+			e.examineApplicationSet(set)
+			return
+		}
 	}
 	if err != nil {
 		e.report(Unknown, "", "could not understand %s: %v", e.targetName(), err)
@@ -77,6 +83,20 @@ func (e *examiner) examineApplication(ctx context.Context, app *argov1alpha1.App
 	default:
 		e.report(Note, e.annotate(optIn, "true"), "deliveries of git refs make Argo CD refresh it, but do not set "+
 			"targetRevision, since %s is not set", optIn)
+	}
+}
+
+func (e *examiner) examineApplicationSet(set *argov1alpha1.ApplicationSet) {
+	followed := target.RepositoriesOf(set)
+	switch {
+	case e.sendsImages():
+		e.report(Fault, "", "%s sends images, which refresh no ApplicationSet", e.Source)
+	case len(followed) == 0:
+		e.report(Warning, e.annotate(target.AnnotationFollowRepositories, "URLS"), "no generator names a repository: "+
+			"by source, nothing refreshes it unless %s lists some", target.AnnotationFollowRepositories)
+	default:
+		e.report(Note, "", "its generators look at %s: by source, pushes and pull requests there refresh it",
+			list(followed))
 	}
 }
 

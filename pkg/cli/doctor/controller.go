@@ -34,6 +34,8 @@ func (e *examiner) examineController(context.Context) {
 		e.examineStoker()
 	case v1alpha1.TargetApplication:
 		e.examineArgoCD()
+	case v1alpha1.TargetApplicationSet:
+		e.examineGenerators()
 	}
 }
 
@@ -67,6 +69,27 @@ func (e *examiner) condition(kind string) (status, message string) {
 		}
 	}
 	return status, message
+}
+
+func (e *examiner) examineGenerators() {
+	pending, waits := e.object.GetAnnotations()[argov1alpha1.AnnotationApplicationSetRefresh]
+	requested, err := time.Parse(time.RFC3339, pending)
+	failed, failure := e.condition("ErrorOccurred")
+	generated, _ := e.condition("ResourcesUpToDate")
+	switch {
+	case failed == "True":
+		e.report(Warning, e.kubectlHere("describe", e.groupKind(), e.Target.Name),
+			"Argo CD can't generate its Applications: %s", failure)
+	case waits && err == nil && time.Since(requested) > refreshPatience:
+		e.report(Warning, "", "Argo CD has not answered the refresh that was requested %s ago: its "+
+			"applicationset-controller may not run, or not watch %s (applicationsetcontroller.namespaces)",
+			duration.HumanDuration(time.Since(requested)), e.Namespace)
+	case generated == "":
+		e.report(Warning, "", "Argo CD has not generated its Applications yet: its applicationset-controller may not "+
+			"run, or not watch %s (applicationsetcontroller.namespaces)", e.Namespace)
+	default:
+		e.report(OK, "", "Argo CD generates its Applications")
+	}
 }
 
 func (e *examiner) examineArgoCD() {

@@ -164,6 +164,11 @@ func (e *examiner) followedRepositories() (all []string) {
 			all = append(all, url)
 		}
 	}
+	set := &argov1alpha1.ApplicationSet{}
+	if e.Target.Kind == v1alpha1.TargetApplicationSet &&
+		runtime.DefaultUnstructuredConverter.FromUnstructured(e.object.Object, set) == nil {
+		return target.RepositoriesOf(set)
+	}
 	add(e.object.Object, "spec", "git", "repo")
 	add(e.object.Object, "spec", "source", "repoURL")
 	add(e.object.Object, "spec", "sourceHydrator", "drySource", "repoURL")

@@ -17,6 +17,7 @@ import (
 // owners are who brings each kind of target.
 var owners = map[v1alpha1.TargetKind]string{
 	v1alpha1.TargetGatewaySync: "Stoker", v1alpha1.TargetApplication: "Argo CD",
+	v1alpha1.TargetApplicationSet: "Argo CD",
 }
 
 func (e *examiner) examineTarget(ctx context.Context) {

@@ -131,6 +131,8 @@ func gitHubEvent(m members) string {
 		return "delete"
 	case m.has("workflow_run"):
 		return "workflow_run"
+	case m.has("number", "pull_request"):
+		return "pull_request"
 	default:
 		return ""
 	}
@@ -154,6 +156,8 @@ func giteaEvent(m members) string {
 		return "create"
 	case m.has("ref", "ref_type"):
 		return "delete"
+	case m.has("number", "pull_request"):
+		return "pull_request"
 	default:
 		return ""
 	}
@@ -178,10 +182,30 @@ func gitLabEvent(m members) string {
 }
 
 func bitbucketEvent(m members) string {
-	if m.has("push") {
+	switch {
+	case m.has("push"):
 		return "repo:push"
+	case m.has("pullrequest") && !m.hasAny("approval", "changes_request", "comment"):
+		return bitbucketPullRequestEvent(m["pullrequest"])
+	default:
+		return ""
 	}
-	return ""
+}
+
+// bitbucketPullRequestEvent returns the event of a pull request by its state. An open one may also be new.
+func bitbucketPullRequestEvent(body json.RawMessage) string {
+	var p struct {
+		State string `json:"state"`
+	}
+	_ = json.Unmarshal(body, &p)
+	switch p.State {
+	case "MERGED":
+		return "pullrequest:fulfilled"
+	case "DECLINED":
+		return "pullrequest:rejected"
+	default:
+		return "pullrequest:updated"
+	}
 }
 
 func bitbucketServerEvent(m members) string {

@@ -55,6 +55,9 @@ func readTarget(
 // ref returns the git ref or image that is requested of the target now or, if none is, the ref in its specification.
 func (t *liveTarget) ref() string {
 	annotations := t.object.GetAnnotations()
+	if t.kind == v1alpha1.TargetApplicationSet {
+		return "" // it holds none
+	}
 	if t.kind == v1alpha1.TargetGatewaySync {
 		inSpec, _, _ := unstructured.NestedString(t.object.Object, "spec", "git", "ref")
 		return cmp.Or(annotations[annotationStokerRef], inSpec)

@@ -81,6 +81,8 @@ func sameSlot(kind v1alpha1.TargetKind, a, b *v1alpha1.DeliveryEvent) bool {
 	switch {
 	case (a.Image == nil) != (b.Image == nil):
 		return false
+	case kind == v1alpha1.TargetApplicationSet: // no request replaces another
+		return false
 	case a.Image != nil:
 		return a.Image.Host == b.Image.Host && a.Image.Repository == b.Image.Repository
 	}

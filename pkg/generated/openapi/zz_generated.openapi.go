@@ -76,6 +76,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		runtime.Unknown{}.OpenAPIModelName():                schema_k8sio_apimachinery_pkg_runtime_Unknown(ref),
 		version.Info{}.OpenAPIModelName():                   schema_k8sio_apimachinery_pkg_version_Info(ref),
 		v1alpha1.Application{}.OpenAPIModelName():           schema_postern_apis_postern_v1alpha1_Application(ref),
+		v1alpha1.ApplicationSet{}.OpenAPIModelName():        schema_postern_apis_postern_v1alpha1_ApplicationSet(ref),
 		v1alpha1.DeliveryEvent{}.OpenAPIModelName():         schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref),
 		v1alpha1.DeliveryProgress{}.OpenAPIModelName():      schema_postern_apis_postern_v1alpha1_DeliveryProgress(ref),
 		v1alpha1.FieldChange{}.OpenAPIModelName():           schema_postern_apis_postern_v1alpha1_FieldChange(ref),
@@ -2808,6 +2809,42 @@ func schema_postern_apis_postern_v1alpha1_Application(ref common.ReferenceCallba
 	}
 }
 
+func schema_postern_apis_postern_v1alpha1_ApplicationSet(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ApplicationSet represents Argo CD's ApplicationSet as the parent of its webhookdeliveries. It can't be read or written in this group; the object itself is applicationsets.argoproj.io.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
 func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -2833,7 +2870,7 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 					},
 					"ref": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Requested ref: a short git ref (main, v2.0.0), or an image's tag or digest.",
+							Description: "Requested ref: a short git ref (main, v2.0.0), an image's tag or digest, or the number of a pull request (pull/42).",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2841,10 +2878,10 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 					},
 					"refType": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Type of the ref: Branch, Tag, Commit or Image. Empty if the payload does not include it.\n\nPossible enum values:\n - `\"Branch\"` is a branch.\n - `\"Commit\"` is a commit id.\n - `\"Image\"` is the tag or digest of an image.\n - `\"Tag\"` is a tag.",
+							Description: "Type of the ref: Branch, Tag, Commit, Image or PullRequest. Empty if the payload does not include it. A pull request only refreshes ApplicationSets.\n\nPossible enum values:\n - `\"Branch\"` is a branch.\n - `\"Commit\"` is a commit id.\n - `\"Image\"` is the tag or digest of an image.\n - `\"PullRequest\"` is a pull request or merge request.\n - `\"Tag\"` is a tag.",
 							Type:        []string{"string"},
 							Format:      "",
-							Enum:        []interface{}{"Branch", "Commit", "Image", "Tag"},
+							Enum:        []interface{}{"Branch", "Commit", "Image", "PullRequest", "Tag"},
 						},
 					},
 					"repository": {
@@ -2857,6 +2894,13 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 					"sshURL": {
 						SchemaProps: spec.SchemaProps{
 							Description: "URL of the same repository for SSH, if the payload includes it.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"repositoryID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Number of the repository at the sender, if the payload includes it and an ApplicationSet may name the repository by it: the project of a GitLab merge request.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -3294,11 +3338,11 @@ func schema_postern_apis_postern_v1alpha1_TargetReference(ref common.ReferenceCa
 				Properties: map[string]spec.Schema{
 					"kind": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Kind of the object: GatewaySync (stoker.io) or Application (argoproj.io).\n\nPossible enum values:\n - `\"Application\"` is Argo CD's Application (argoproj.io).\n - `\"GatewaySync\"` is Stoker's GatewaySync (stoker.io).",
+							Description: "Kind of the object: GatewaySync (stoker.io), Application or ApplicationSet (argoproj.io).\n\nPossible enum values:\n - `\"Application\"` is Argo CD's Application (argoproj.io).\n - `\"ApplicationSet\"` is Argo CD's ApplicationSet (argoproj.io). It is asked to run its generators.\n - `\"GatewaySync\"` is Stoker's GatewaySync (stoker.io).",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
-							Enum:        []interface{}{"Application", "GatewaySync"},
+							Enum:        []interface{}{"Application", "ApplicationSet", "GatewaySync"},
 						},
 					},
 					"name": {
@@ -3325,11 +3369,11 @@ func schema_postern_apis_postern_v1alpha1_TargetResult(ref common.ReferenceCallb
 				Properties: map[string]spec.Schema{
 					"kind": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Kind of the target.\n\nPossible enum values:\n - `\"Application\"` is Argo CD's Application (argoproj.io).\n - `\"GatewaySync\"` is Stoker's GatewaySync (stoker.io).",
+							Description: "Kind of the target.\n\nPossible enum values:\n - `\"Application\"` is Argo CD's Application (argoproj.io).\n - `\"ApplicationSet\"` is Argo CD's ApplicationSet (argoproj.io). It is asked to run its generators.\n - `\"GatewaySync\"` is Stoker's GatewaySync (stoker.io).",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
-							Enum:        []interface{}{"Application", "GatewaySync"},
+							Enum:        []interface{}{"Application", "ApplicationSet", "GatewaySync"},
 						},
 					},
 					"name": {

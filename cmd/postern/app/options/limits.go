@@ -100,9 +100,9 @@ func (l *Limits) addFlags(sets *cliflag.NamedFlagSets, serverRun *genericoptions
 			"limit each, and one caller has a quarter of it, but at least one. Further requests are answered 429.",
 		minDirectRequestsPerSecond, maxDirectRequestsPerSecond))
 	fs.Float64Var(&l.ArgoCDRefreshesPerSecond, "argocd-refreshes-per-second", l.ArgoCDRefreshesPerSecond, fmt.Sprintf(
-		"How many Applications of a namespace are refreshed per second for git refs of deliveries by source, from %v "+
-			"to %v, or 0 for no limit. The others are Pending until their turn. Redeliveries, images and deliveries "+
-			"by target do not wait.",
+		"How many Applications and ApplicationSets of a namespace are refreshed per second for git refs of deliveries "+
+			"by source, from %v to %v, or 0 for no limit. The others are Pending until their turn. Redeliveries, "+
+			"images and deliveries by target do not wait.",
 		minArgoCDRefreshesPerSecond, maxArgoCDRefreshesPerSecond))
 }
 

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/pkg/secretheader"
 )
 
 // fakeIssuers trust the issuer that their value names. pkg/oidc tests the real ones.
@@ -163,6 +165,7 @@ func TestIssuers_InNamespaces(t *testing.T) {
 }
 
 func TestReadIDTokens(t *testing.T) {
+	const own = secretheader.IDToken
 	good := idToken("one", "")
 	now := time.Unix(2_000_000_000, 0)
 	for name, test := range map[string]struct {
@@ -172,14 +175,14 @@ func TestReadIDTokens(t *testing.T) {
 		problem Reason
 	}{
 		"own header":                   {header("X-Webhook-OIDC-Token", good), false, 1, ""},
-		"both headers":                 {header("X-Webhook-OIDC-Token", good, "Authorization", "Bearer "+good), true, 2, ""},
+		"both headers":                 {header(own, good, "Authorization", "Bearer "+good), true, 2, ""},
 		"bearer":                       {header("Authorization", "bearer "+good), true, 1, ""},
 		"Authorization of the cluster": {header("Authorization", "Bearer "+good), false, 0, ""},
 		"bare":                         {header("Authorization", good), true, 0, ""},
 		"a shared secret":              {header("Authorization", "Bearer s3cret"), true, 0, ""},
 		"a secret with dots":           {header("Authorization", "Bearer a.b.c"), true, 0, ""},
 		"an encrypted bearer token":    {header("Authorization", "Bearer eyJ.a.b.c.d"), true, 0, ReasonTokenEncrypted},
-		"twice":                        {http.Header{"X-Webhook-Oidc-Token": {good, good}}, false, 0, ReasonRepeatedHeader},
+		"twice":                        {http.Header{own: {good, good}}, false, 0, ReasonRepeatedHeader},
 		"a malformed one and a good one": {
 			header("X-Webhook-OIDC-Token", "x", "Authorization", "Bearer "+good), true, 1, ReasonMalformedToken,
 		},

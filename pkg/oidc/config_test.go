@@ -65,7 +65,8 @@ func TestParse(t *testing.T) {
 		},
 		"a text as keys": {issuerWith("  jwks: hunter2\n"), "not a JSON Web Key Set"},
 		"a long expression": {
-			issuerWith("  claimValidationRules: [{expression: '" + strings.Repeat(" ", maxExpressionBytes) + "true'}]\n"),
+			issuerWith("  claimValidationRules: [{expression: '" + strings.Repeat("!", maxExpressionBytes) +
+				"true'}]\n"),
 			"expression",
 		},
 	} {

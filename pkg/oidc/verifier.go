@@ -120,8 +120,8 @@ func (v *Verifier) acquire(flow fairness.Flow, s source) *remote {
 	return r
 }
 
-// release ends the fetches for a source that stays unused for a while. Otherwise a namespace could make Postern fetch as
-// often as it changes its Secret.
+// release ends the fetches for a source that stays unused for a while. Otherwise a namespace could make Postern fetch
+// as often as it changes its Secret.
 func (v *Verifier) release(r *remote) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -110,7 +110,8 @@ func TestOIDC_ClassicReceiver(t *testing.T) {
 	}
 	// {"action": "INSERT", "tag": "europe-west1-docker.pkg.dev/example/team/shop:1.4.1"}
 	const body = `{"message":{"data":"eyJhY3Rpb24iOiAiSU5TRVJUIiwgInRhZyI6ICJldXJvcGUtd2VzdDEtZG9ja2Vy` +
-		`LnBrZy5kZXYvZXhhbXBsZS90ZWFtL3Nob3A6MS40LjEifQ==","messageId":"1","publishTime":"2026-01-31T09:30:00Z"},"subscription":"s"}`
+		`LnBrZy5kZXYvZXhhbXBsZS90ZWFtL3Nob3A6MS40LjEifQ==","messageId":"1","publishTime":"2026-01-31T09:30:00Z"},` +
+		`"subscription":"s"}`
 	w.eventually(func() error {
 		got, err := anonymous.post(t.Context(), "webhook?type=gar", []byte(body), byBearerToken(""))
 		if err == nil && (got.code != http.StatusOK || strings.Count(string(got.body), `"delivery"`) != 1) {

@@ -80,8 +80,7 @@ func TestApplicationSet_NewDirectory(t *testing.T) {
 	reacted(answered)
 }
 
-// A push while Argo CD looks at git for an earlier one would be lost: it removes both requests when it is done, and
-// then uses the commit in its cache.
+// A push while Argo CD looks at git for an earlier one is not lost.
 func TestApplicationSet_PushWhileBusy(t *testing.T) {
 	a := shared.needsArgoCD(t)
 	w := newWorld(t)

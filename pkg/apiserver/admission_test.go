@@ -78,6 +78,9 @@ func (slowWriter) Write(_ context.Context, _ postern.TargetKey, requests []targe
 
 func (slowWriter) RecordHeld(postern.TargetKey, ...target.Request) {}
 
+func (slowWriter) Contest(context.Context, postern.TargetKey, []target.Request) ([]target.Result, error) {
+	return nil, nil
+}
 func (slowWriter) RecordOwed(postern.TargetKey, ...target.Request) {}
 
 // sent returns a delivery as created by a client, with the namespace only in the path.

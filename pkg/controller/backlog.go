@@ -26,11 +26,12 @@ const (
 	CauseNamespaceBytes   = "NamespaceBytes"   // the records of the namespace are too large
 )
 
-// Backlog refuses deliveries whose records have no room. Pending records can't be deleted to make room.
+// Backlog refuses deliveries whose records have no room. Pending and held records can't be deleted to make
+// room.
 type Backlog struct {
 	// Index is the usage of all records.
 	Index *RecordIndex
-	// Max is how many deliveries may be pending, and MaxBytes how many bytes of JSON all records may take.
+	// Max is how many deliveries may be pending or held, and MaxBytes how many bytes of JSON all records may take.
 	Max, MaxBytes int64
 	// SharePercent is how much of these one namespace may take; see fairness.Share.
 	SharePercent int
@@ -49,14 +50,15 @@ func NewBacklog(index *RecordIndex, maxPending, maxBytes int64, sharePercent int
 // there is still room for a few more. It is safe for concurrent use.
 func (b *Backlog) Check(namespace string) (cause string, err error) {
 	one, all, namespaces := b.Index.usageOf(namespace)
+	bytes := fairness.Share{Total: b.MaxBytes, Percent: b.SharePercent}
 	switch {
-	case all.pending >= b.Max:
-		return CausePending, tooManyRequests("too many deliveries are pending (--max-deliveries bounds them)")
-	case fairness.Share{Total: b.Max, Percent: b.SharePercent}.Check(one.pending, all.pending, 1) != nil:
-		cause, err = CauseNamespacePending, tooManyRequests("too many deliveries in this namespace are pending "+
-			"(--max-namespace-share-percent says how much of --max-deliveries it may have)")
-	case fairness.Share{Total: b.MaxBytes, Percent: b.SharePercent}.Check(one.pendingBytes, all.pendingBytes, 1) != nil:
-		cause, err = CauseNamespaceBytes, tooManyRequests("the pending deliveries in this namespace take "+
+	case all.unfinished >= b.Max:
+		return CausePending, tooManyRequests("too many deliveries are pending or held (--max-deliveries bounds them)")
+	case fairness.Share{Total: b.Max, Percent: b.SharePercent}.Check(one.unfinished, all.unfinished, 1) != nil:
+		cause, err = CauseNamespacePending, tooManyRequests("too many deliveries in this namespace are pending or "+
+			"held (--max-namespace-share-percent says how much of --max-deliveries it may have)")
+	case bytes.Check(one.unfinishedBytes, all.unfinishedBytes, 1) != nil:
+		cause, err = CauseNamespaceBytes, tooManyRequests("the pending and held deliveries in this namespace take "+
 			"too many bytes (--max-namespace-share-percent says how much of --max-delivery-bytes it may have)")
 	case all.bytes > b.MaxBytes/100*(100+overshootPercent) && one.bytes*int64(namespaces) >= all.bytes:
 		cause, err = CauseNamespaceBytes, tooManyRequests("the deliveries of all namespaces take more than "+
@@ -65,7 +67,7 @@ func (b *Backlog) Check(namespace string) (cause string, err error) {
 		return "", nil
 	}
 	b.notices.Refused(fairness.Flow{Namespace: namespace}, cause,
-		"pending", one.pending, "pendingBytes", one.pendingBytes, "bytes", one.bytes)
+		"pending", one.unfinished-one.held, "held", one.held, "pendingBytes", one.unfinishedBytes, "bytes", one.bytes)
 	return cause, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/delivery"
 )
 
 // observedRetry is the running RetryController, or nil. The metrics read it when they are scraped.
@@ -18,6 +19,28 @@ var observedRetry atomic.Pointer[RetryController]
 
 // observedIndex is the running RecordIndex, or nil.
 var observedIndex atomic.Pointer[RecordIndex]
+
+// observedHolds is the running HoldController, or nil.
+var observedHolds atomic.Pointer[HoldController]
+
+// observeHolds makes the metrics report on a controller until end is called.
+func observeHolds(c *HoldController) (end func()) {
+	observedHolds.Store(c)
+	return func() { observedHolds.CompareAndSwap(c, nil) }
+}
+
+func oldestHeldAge() (oldest time.Duration) {
+	c := observedHolds.Load()
+	if c == nil {
+		return 0
+	}
+	for _, obj := range c.held.GetStore().List() {
+		if d, ok := obj.(*postern.WebhookDelivery); ok {
+			oldest = max(oldest, time.Since(delivery.HeldSince(d)))
+		}
+	}
+	return oldest
+}
 
 // observeIndex makes the metrics report on an index until end is called.
 func observeIndex(i *RecordIndex) (end func()) {
@@ -69,7 +92,19 @@ func RegisterMetrics() {
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
 			Namespace: "postern", Name: "largest_namespace_pending_deliveries", StabilityLevel: metrics.BETA,
 			Help: "Pending deliveries in the namespace with the most.",
-		}, largestOf(func(u usage) int64 { return u.pending })),
+		}, largestOf(func(u usage) int64 { return u.unfinished - u.held })),
+		metrics.NewGaugeFunc(&metrics.GaugeOpts{
+			Namespace: "postern", Name: "held_deliveries", StabilityLevel: metrics.BETA,
+			Help: "Deliveries of all replicas that are held until they, or their targets, are released.",
+		}, totalOf(func(u usage) int64 { return u.held })),
+		metrics.NewGaugeFunc(&metrics.GaugeOpts{
+			Namespace: "postern", Name: "largest_namespace_held_deliveries", StabilityLevel: metrics.BETA,
+			Help: "Held deliveries in the namespace with the most.",
+		}, largestOf(func(u usage) int64 { return u.held })),
+		metrics.NewGaugeFunc(&metrics.GaugeOpts{
+			Namespace: "postern", Name: "oldest_held_delivery_age_seconds", StabilityLevel: metrics.BETA,
+			Help: "Time since the delivery that has been held longest is held, reported by the leader.",
+		}, func() float64 { return oldestHeldAge().Seconds() }),
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
 			Namespace: "postern", Name: "pending_deliveries", StabilityLevel: metrics.BETA,
 			Help: "Pending deliveries, reported by the leader.",

@@ -39,16 +39,18 @@ type entry struct {
 	usage
 }
 
-// usage is the number of records and their bytes of JSON, and the same for the pending ones.
+// usage is the number of records and their bytes of JSON, and the same for the unfinished ones, which are pending or
+// held and are not deleted to make room. held is how many of these are held.
 type usage struct {
-	records, bytes, pending, pendingBytes int64
+	records, bytes, unfinished, unfinishedBytes, held int64
 }
 
 func (u *usage) add(other usage, sign int64) {
 	u.records += sign * other.records
 	u.bytes += sign * other.bytes
-	u.pending += sign * other.pending
-	u.pendingBytes += sign * other.pendingBytes
+	u.unfinished += sign * other.unfinished
+	u.unfinishedBytes += sign * other.unfinishedBytes
+	u.held += sign * other.held
 }
 
 // NewRecordIndex returns an empty RecordIndex. Call SetSource before Start.
@@ -91,19 +93,20 @@ func (i *RecordIndex) largest() (largest usage) {
 	defer i.mu.Unlock()
 	for _, u := range i.namespaces {
 		largest.records, largest.bytes = max(largest.records, u.records), max(largest.bytes, u.bytes)
-		largest.pending = max(largest.pending, u.pending)
-		largest.pendingBytes = max(largest.pendingBytes, u.pendingBytes)
+		largest.unfinished = max(largest.unfinished, u.unfinished)
+		largest.unfinishedBytes = max(largest.unfinishedBytes, u.unfinishedBytes)
+		largest.held = max(largest.held, u.held)
 	}
 	return largest
 }
 
-// deletable returns the records that are not pending, in any order.
+// deletable returns the records that are finished, in any order.
 func (i *RecordIndex) deletable() []entry {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	deletable := make([]entry, 0, len(i.entries))
 	for _, e := range i.entries {
-		if e.pending == 0 {
+		if e.unfinished == 0 {
 			deletable = append(deletable, e)
 		}
 	}
@@ -157,8 +160,12 @@ func (i *RecordIndex) read(obj any) (entry, error) {
 		created:        d.CreationTimestamp.Time, received: receivedAt(d),
 		usage: usage{records: 1, bytes: int64(bytes)},
 	}
-	if d.Status.Phase == postern.DeliveryPending {
-		e.pending, e.pendingBytes = 1, e.bytes
+	switch d.Status.Phase {
+	case postern.DeliveryHeld:
+		e.unfinished, e.unfinishedBytes, e.held = 1, e.bytes, 1
+	case postern.DeliveryPending:
+		e.unfinished, e.unfinishedBytes = 1, e.bytes
+	case postern.DeliveryApplied, postern.DeliverySuperseded, postern.DeliveryIgnored, postern.DeliveryFailed:
 	}
 	return e, nil
 }

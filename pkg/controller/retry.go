@@ -225,8 +225,15 @@ func (r *RetryController) resumeAll(ctx context.Context, deliveries []*postern.W
 	return group.Wait()
 }
 
-// windowExpired reports whether the next retry of a delivery is the last.
-func (r *RetryController) windowExpired(d *postern.WebhookDelivery) bool { return age(d) > r.window }
+// windowExpired reports whether the next retry of a delivery is the last. The time during which it was held does not
+// count.
+func (r *RetryController) windowExpired(d *postern.WebhookDelivery) bool {
+	since := recordedAt(d)
+	if released := delivery.HeldSince(d); released.After(since) {
+		since = released
+	}
+	return time.Since(since) > r.window
+}
 
 // resume retries a delivery. A panic is an error, so that it neither ends the process nor holds up other deliveries.
 func (r *RetryController) resume(ctx context.Context, d *postern.WebhookDelivery) (err error) {

@@ -39,6 +39,9 @@ type Targets interface {
 	Choose(key postern.TargetKey, requests []target.Request) []int
 	// Write makes the object hold the requests, and returns one result per request. A dry run writes nothing.
 	Write(ctx context.Context, key postern.TargetKey, requests []target.Request, dryRun bool) []target.Result
+	// Contest finds, among requests that are held at an object, those that others replace. Their results have the
+	// reason Superseded; those of the others are empty.
+	Contest(ctx context.Context, key postern.TargetKey, requests []target.Request) ([]target.Result, error)
 	// Stamp returns a time of receipt in whole microseconds. It is later than every time returned before.
 	Stamp() time.Time
 	// RecordHeld notes that, according to a record, the object held what was requested.

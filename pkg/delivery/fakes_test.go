@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -240,6 +241,20 @@ func (f fakeTargets) writeOne(
 }
 
 // Stamp returns received, and one more microsecond in each further call.
+// Contest lets each request replace those received before it.
+func (f fakeTargets) Contest(
+	_ context.Context, key postern.TargetKey, requests []target.Request,
+) ([]target.Result, error) {
+	results := make([]target.Result, len(requests))
+	for i, r := range requests {
+		isLater := func(other target.Request) bool { return other.Received.After(r.Received) }
+		if slices.ContainsFunc(requests, isLater) {
+			results[i] = target.Result{Reason: target.ReasonSuperseded, Message: "replaced at " + key.Name}
+		}
+	}
+	return results, nil
+}
+
 func (f fakeTargets) Stamp() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()

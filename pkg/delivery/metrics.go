@@ -49,6 +49,11 @@ var (
 		Help: "Deliveries that were answered as Pending or interrupted by a crash and completed later, by outcome.",
 	}, []string{"outcome"})
 
+	releasedDeliveries = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: "postern", Name: "released_deliveries_total", StabilityLevel: metrics.BETA,
+		Help: "Deliveries that were held and are not any more, by outcome.",
+	}, []string{"outcome"})
+
 	stageSeconds = metrics.NewHistogramVec(&metrics.HistogramOpts{
 		Namespace: "postern", Name: "delivery_stage_duration_seconds", StabilityLevel: metrics.BETA,
 		Help:    "Time that deliveries spend in each stage.",
@@ -58,12 +63,13 @@ var (
 
 // RegisterMetrics adds the metrics of this package to /metrics. Until then they count nothing.
 func RegisterMetrics() {
-	legacyregistry.MustRegister(deliveries, rejected, resumed, stageSeconds)
+	legacyregistry.MustRegister(deliveries, rejected, resumed, releasedDeliveries, stageSeconds)
 	// Start at 0, since increase() ignores the first sample of a series.
 	for _, phase := range []postern.DeliveryPhase{
 		postern.DeliveryApplied, postern.DeliverySuperseded, postern.DeliveryIgnored, postern.DeliveryFailed,
 	} {
 		resumed.WithLabelValues(string(phase)).Add(0)
+		releasedDeliveries.WithLabelValues(string(phase)).Add(0)
 	}
 }
 
@@ -84,6 +90,10 @@ func countRejected(source, reason string) {
 }
 
 func countResumed(phase postern.DeliveryPhase) { resumed.WithLabelValues(string(phase)).Inc() }
+
+func countReleased(phase postern.DeliveryPhase) {
+	releasedDeliveries.WithLabelValues(string(phase)).Inc()
+}
 
 func outcomeOf(delivery *postern.WebhookDelivery, err error) string {
 	switch {

@@ -243,7 +243,7 @@ func (l eventLimiter) allows(namespace string, now time.Time) bool {
 	return l.ofNamespace.take(namespace, now) && l.all.AllowN(now, 1)
 }
 
-// recordEvents sends a Kubernetes Event about each target that was written or failed.
+// recordEvents sends a Kubernetes Event about each target that was written, failed or is held.
 func (d *Deliverer) recordEvents(delivery *postern.WebhookDelivery, results []postern.TargetResult) {
 	now := d.Now()
 	for _, result := range results {
@@ -252,6 +252,8 @@ func (d *Deliverer) recordEvents(delivery *postern.WebhookDelivery, results []po
 			d.recordEvent(delivery, result, corev1.EventTypeNormal, "RefRequested", requestNote(delivery, result))
 		case result.Result == postern.TargetFailed && d.warningEvents.allows(delivery.Namespace, now):
 			d.recordEvent(delivery, result, corev1.EventTypeWarning, "RefRequestFailed", requestNote(delivery, result))
+		case isOnHold(result) && d.normalEvents.allows(delivery.Namespace, now):
+			d.recordEvent(delivery, result, corev1.EventTypeNormal, "Held", requestNote(delivery, result))
 		}
 	}
 }

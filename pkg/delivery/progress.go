@@ -12,9 +12,9 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// A record has no room for the results of a delivery to very many targets. While such a delivery is pending, its record
-// therefore says up to which target all are finished, and which of those are not (except), so that a finished target is
-// not retried even if its results are not listed.
+// A record has no room for the results of a delivery to very many targets. While such a delivery is pending or held,
+// its record therefore says up to which target all are finished, and which of those are not (except), so that a
+// finished target is not retried even if its results are not listed.
 
 // maxTriedFirst is how many targets may be failing, for causes that may pass, before only those are retried until there
 // are fewer. It bounds what the record says of them.
@@ -51,11 +51,14 @@ func notFinished(tasks []task, p *postern.DeliveryProgress) []task {
 	})
 }
 
-// triedTargets returns the targets that were tried and are pending.
+// isUnfinished reports whether a target is tried again.
+func isUnfinished(r postern.TargetResult) bool { return isPending(r) || isOnHold(r) }
+
+// triedTargets returns the targets that were tried and are pending or held.
 func triedTargets(results []postern.TargetResult) sets.Set[string] {
 	tried := sets.New[string]()
 	for _, r := range results {
-		if isPending(r) && !isUntried(r) {
+		if isUnfinished(r) && !isUntried(r) {
 			tried.Insert(progressName(string(r.Kind), r.Name))
 		}
 	}
@@ -92,7 +95,7 @@ func countUnlisted(p *postern.DeliveryProgress) map[postern.TargetResultType]int
 func progressAfter(
 	p *postern.DeliveryProgress, phase postern.DeliveryPhase, listed, rest []postern.TargetResult,
 ) *postern.DeliveryProgress {
-	if phase != postern.DeliveryPending || p == nil && len(rest) == 0 {
+	if phase != postern.DeliveryPending && phase != postern.DeliveryHeld || p == nil && len(rest) == 0 {
 		return nil
 	}
 	next := &postern.DeliveryProgress{}
@@ -104,16 +107,19 @@ func progressAfter(
 	except := sets.New[string]()
 	for _, r := range results {
 		name := progressName(string(r.Kind), r.Name)
-		if isPending(r) && next.Through != "" && !comesAfter(name, next.Through) {
+		if isUnfinished(r) && next.Through != "" && !comesAfter(name, next.Through) {
 			except.Insert(name)
 		}
 	}
-	next.Except, next.Pending = sets.List(except), 0
+	next.Except, next.Pending, next.Held = sets.List(except), 0, 0
 	for _, r := range rest {
 		name := progressName(string(r.Kind), r.Name)
 		if next.Through == "" || comesAfter(name, next.Through) || except.Has(name) {
-			if isPending(r) {
+			switch {
+			case isPending(r):
 				next.Pending++
+			case isOnHold(r):
+				next.Held++
 			}
 			continue // a retry determines final results again
 		}
@@ -128,7 +134,7 @@ func reached(results []postern.TargetResult, through string) string {
 	tried := triedTargets(results)
 	var pending []string
 	for _, r := range results {
-		if isPending(r) {
+		if isUnfinished(r) {
 			pending = append(pending, progressName(string(r.Kind), r.Name))
 		}
 	}
@@ -166,6 +172,6 @@ func countIn(p *postern.DeliveryProgress, result postern.TargetResultType) {
 		p.Skipped++
 	case postern.TargetFailed:
 		p.Failed++
-	case postern.TargetPending: // counted anew in each retry
+	case postern.TargetPending, postern.TargetHeld: // counted anew in each retry
 	}
 }

@@ -73,6 +73,7 @@ var publicMessages = map[string]string{
 	ReasonNothingRequested:         "nothing is requested",
 	ReasonTargetUnavailable:        "recorded, and retried until it is written",
 	ReasonPaced:                    "it waits for its turn, or did so for too long",
+	target.ReasonHeld:              "recorded, and held until it is released",
 	ReasonTargetRefused:            "it can't be written until its target is changed; " + recordSaysWhy,
 	ReasonNotWanted:                "nothing wants it; " + recordSaysWhy,
 }
@@ -93,6 +94,7 @@ func redactOutcome(status postern.WebhookDeliveryStatus) (reason, message string
 
 var reasonOfPhase = map[postern.DeliveryPhase]string{
 	postern.DeliveryPending:    ReasonTargetUnavailable,
+	postern.DeliveryHeld:       target.ReasonHeld,
 	postern.DeliveryApplied:    target.ReasonRequested,
 	postern.DeliverySuperseded: target.ReasonSuperseded,
 	postern.DeliveryIgnored:    ReasonNotWanted,

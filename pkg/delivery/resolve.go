@@ -45,6 +45,9 @@ type task struct {
 	retry, override, anonymous bool
 	// again is true for a repeat of a task that was written.
 	again bool
+	// hold is why the delivery is held; empty if it is not. released is true if the target held the task before.
+	hold     string
+	released bool
 	// watch collects what other clients take back after the write; nil if it is not watched.
 	watch *targetWatch
 	// priority is 0 for a target that was not tried yet. Otherwise the target is tried before (-1) or after (1) those.
@@ -127,6 +130,7 @@ func withReceipt(delivery *postern.WebhookDelivery, tasks []task) []task {
 			tasks[i].received = received.Add(time.Duration(tasks[i].index))
 		}
 		tasks[i].override = delivery.Spec.RedeliveryOf != ""
+		tasks[i].hold = holdOf(delivery)
 		tasks[i].anonymous = !isIdentity(delivery.Status.Sender)
 	}
 	return tasks
@@ -250,6 +254,7 @@ func (t task) request(now time.Time) target.Request {
 	r := target.Request{
 		DeliveryEvent: t.event, IfFollowed: t.matched, At: now,
 		Anonymous: t.anonymous, Received: t.received, Retry: t.retry, Override: t.override, Again: t.again,
+		Hold: t.hold, Released: t.released,
 	}
 	if watch, ref := t.watch, t.event.Ref; watch != nil { // the function must not keep the events in memory
 		r.OnTakenBack = func(taken target.TakenBack) { watch.note(ref, taken) }

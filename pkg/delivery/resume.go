@@ -141,7 +141,7 @@ func (d *Deliverer) retryWrites(
 	var again []task
 	for i, t := range tasks {
 		if r := results[i]; r.Result == "" || isPending(r) {
-			t.retry, t.watch = true, watch
+			t.retry, t.watch, t.released = true, watch, wasHeldByTarget(r)
 			if tried.Has(progressName(string(t.key.Kind), t.key.Name)) {
 				t.priority = priorityOf(tried)
 			}

@@ -64,6 +64,8 @@ func writtenResult(t task, outcome target.Result, now time.Time) postern.TargetR
 	result.Reason, result.Message = outcome.Reason, truncateText(outcome.Message)
 	result.Changes = fieldChanges(outcome.Changes)
 	switch {
+	case outcome.OnHold:
+		result.Result = postern.TargetHeld
 	case outcome.Reason == target.ReasonSuperseded:
 		result.Result = postern.TargetSuperseded
 	case !outcome.Held:
@@ -121,8 +123,8 @@ func notReachedResult(t task, now time.Time) postern.TargetResult {
 	return result
 }
 
-// setOutcome sets the status from at least one result: pending if any is pending, failed if any failed, applied if a
-// target holds the ref, superseded if a target holds something newer, and otherwise ignored.
+// setOutcome sets the status from at least one result: pending if any is pending, held if any is held, failed if any
+// failed, applied if a target holds the ref, superseded if a target holds something newer, and otherwise ignored.
 func setOutcome(d *postern.WebhookDelivery, results []postern.TargetResult, now time.Time) {
 	count := countUnlisted(d.Status.Progress)
 	for _, r := range results {
@@ -132,6 +134,8 @@ func setOutcome(d *postern.WebhookDelivery, results []postern.TargetResult, now 
 	switch {
 	case count[postern.TargetPending] > 0:
 		phase = postern.DeliveryPending
+	case count[postern.TargetHeld] > 0:
+		phase = postern.DeliveryHeld
 	case count[postern.TargetFailed] > 0:
 		phase = postern.DeliveryFailed
 	case count[postern.TargetWritten]+count[postern.TargetUnchanged] > 0:
@@ -145,6 +149,12 @@ func setOutcome(d *postern.WebhookDelivery, results []postern.TargetResult, now 
 		message = fmt.Sprintf("%d written, %d unchanged, %d skipped, %d superseded, %d pending, %d failed",
 			count[postern.TargetWritten], count[postern.TargetUnchanged], count[postern.TargetSkipped],
 			count[postern.TargetSuperseded], count[postern.TargetPending], count[postern.TargetFailed])
+		if held := count[postern.TargetHeld]; held > 0 {
+			message += fmt.Sprintf(", %d held", held)
+		}
+		if i := slices.IndexFunc(results, isOnHold); i >= 0 && phase == postern.DeliveryHeld {
+			message += fmt.Sprintf("; %s %s: %s", results[i].Kind, results[i].Name, results[i].Message)
+		}
 		if reason == ReasonPaced {
 			message += "; " + results[slices.IndexFunc(results, isPaced)].Message
 		}
@@ -153,6 +163,7 @@ func setOutcome(d *postern.WebhookDelivery, results []postern.TargetResult, now 
 	d.Status.Progress = progressAfter(d.Status.Progress, phase, listed, rest)
 	d.Status.Phase, d.Status.Reason, d.Status.Message, d.Status.Targets = phase, reason, message, listed
 	setCondition(d, postern.ConditionApplied, applied, reason, message, now)
+	setHeldCondition(d, count[postern.TargetHeld] > 0, now)
 }
 
 // setPending sets the status of a delivery whose targets can't be found for now.
@@ -171,6 +182,7 @@ func (d *Deliverer) setIgnored(delivery *postern.WebhookDelivery, reason, messag
 		status.Reason, status.Message = reason, message
 	}
 	setCondition(delivery, postern.ConditionApplied, metav1.ConditionFalse, status.Reason, status.Message, d.Now())
+	setHeldCondition(delivery, false, d.Now())
 }
 
 // commonReason returns the reason that all results share, or one for the phase.
@@ -191,6 +203,8 @@ func commonReason(results []postern.TargetResult, phase postern.DeliveryPhase) s
 			return ReasonPaced
 		}
 		return ReasonTargetUnavailable
+	case postern.DeliveryHeld:
+		return results[slices.IndexFunc(results, isOnHold)].Reason
 	case postern.DeliverySuperseded:
 		return target.ReasonSuperseded
 	case postern.DeliveryIgnored:
@@ -205,14 +219,14 @@ const (
 	maxResultBytes = validation.MaxFinalBytes - validation.MaxRecordBytes - 64<<10
 )
 
-// selectResults returns the results that a record lists, and the rest. If there are too many, pending, failed and
+// selectResults returns the results that a record lists, and the rest. If there are too many, pending, held, failed and
 // written ones come first.
 func selectResults(results []postern.TargetResult) (listed, rest []postern.TargetResult) {
 	if countFitting(results) == len(results) {
 		return results, nil
 	}
-	order := []postern.TargetResultType{postern.TargetPending, postern.TargetFailed, postern.TargetWritten,
-		postern.TargetUnchanged, postern.TargetSuperseded, postern.TargetSkipped}
+	order := []postern.TargetResultType{postern.TargetPending, postern.TargetHeld, postern.TargetFailed,
+		postern.TargetWritten, postern.TargetUnchanged, postern.TargetSuperseded, postern.TargetSkipped}
 	ranked := slices.Clone(results)
 	slices.SortStableFunc(ranked, func(a, b postern.TargetResult) int {
 		return slices.Index(order, a.Result) - slices.Index(order, b.Result)

@@ -167,6 +167,10 @@ func (applicationKind) decide(obj object, r Request, s *planState) decision {
 	if stale := b.checkStaleAcrossSlots(slot); stale != nil && len(allSources()) == 1 {
 		return *stale // several sources may be of several repositories
 	}
+	places := b.revisionPlaces(slot, toUpdate, allSources)
+	if held := b.checkHold(applicationKind{}, app, places...); held != nil {
+		return *held
+	}
 	b.awaited = awaitedCommit(sourcesOf(&app.Spec), toUpdate, r)
 	current := b.readAnnotations(AnnotationRequestedRef, AnnotationRequestedRevision)
 	ref, present := current[AnnotationRequestedRef]
@@ -175,12 +179,53 @@ func (applicationKind) decide(obj object, r Request, s *planState) decision {
 		!b.mustRefresh(slot, current[AnnotationRequestedRevision]) {
 		return b.unchanged(AnnotationRequestedRef, r.Ref, []string{slot}, note, unfit)
 	}
+	b.noteWritten(toUpdate, current)
 	b.setRequest(app, r.Ref, r.Revision, slot)
 	b.moveSources(toUpdate)
 	if len(b.changes) == 0 {
 		b.changeTime(AnnotationRequestedAt)
 	}
 	return b.build(note, unfit, managerNote(app, len(toUpdate) > 0))
+}
+
+// revisionPlaces returns the fields that a request for a git ref would set. An Application with one source has one
+// place for the refs of all repositories.
+func (b *patchBuilder) revisionPlaces(
+	slot string, toUpdate []appSource, allSources func() []appSource,
+) (places []place) {
+	slots := []string{slot}
+	if len(toUpdate) > 0 && len(allSources()) == 1 {
+		for other := range b.watermarks(b.annotations) {
+			if other != slot && isGitSlot(other) {
+				slots = append(slots, other)
+			}
+		}
+	}
+	for _, source := range toUpdate {
+		places = append(places, place{
+			slots: slots, name: source.field + ".targetRevision", path: source.path + "/targetRevision",
+			value: source.revision(),
+		})
+	}
+	return places
+}
+
+// noteWritten notes what the sources get, and what they have now: a revision, and the commit that was last requested of
+// it.
+func (b *patchBuilder) noteWritten(toUpdate []appSource, annotations map[string]string) {
+	i := slices.IndexFunc(toUpdate, func(source appSource) bool { return !source.selects })
+	if i < 0 {
+		return
+	}
+	source := toUpdate[i]
+	b.wrote, b.replaced = b.request.targetRevision(), []string{source.revision()}
+	if source.isAtRef(b.request) {
+		b.wrote = source.revision()
+	}
+	commit := annotations[AnnotationRequestedRevision]
+	if annotations[AnnotationRequestedRef] == b.request.Ref && commit != b.request.Revision {
+		b.replaced = append(b.replaced, commit)
+	}
 }
 
 // moveSources sets the targetRevision of sources that are not at the requested ref.

@@ -108,6 +108,9 @@ func (applicationSetKind) decide(obj object, r Request, s *planState) decision {
 			return *unwanted
 		}
 	}
+	if held := b.checkHold(applicationSetKind{}, set); held != nil {
+		return *held
+	}
 	const key = argov1alpha1.AnnotationApplicationSetRefresh
 	pending := b.readAnnotations(key)[key]
 	if at, isOurs := refreshTime(pending); r.Again && isOurs && r.At.Sub(at).Abs() < repeatInterval {

@@ -138,8 +138,8 @@ func batchContext(batch []*pendingWrite) (context.Context, context.CancelFunc) {
 // coalesce orders requests for one target by receipt, and finds those that need not be written. Of the git refs that
 // were requested for the target by name, only the newest in each slot is written, and before it the last one with an
 // event time if the newest has none. Requests that are written only if the target follows them, and images, are all
-// written, since a target may not want the newest. Requests with Override or Again, or without a slot, are never
-// skipped.
+// written, since a target may not want the newest. Requests with Override, Again or Hold, or without a slot, are
+// never skipped.
 //
 // It returns the indexes of the requests to write, in order, and for the index of each other request the index of the
 // one that replaces it.
@@ -149,7 +149,7 @@ func coalesce(kind targetKind, requests []Request) (write []int, replacedBy map[
 	for _, i := range orderByReceipt(requests) {
 		r := requests[i]
 		slot := kind.gitSlot(r)
-		if r.Image != nil || r.onlyIfFollowed() || r.Override || r.Again || slot == noSlot {
+		if r.Image != nil || r.onlyIfFollowed() || r.Override || r.Again || r.Hold != "" || slot == noSlot {
 			write = append(write, i)
 			continue
 		}
@@ -228,6 +228,9 @@ func supersededResult(r, written Request, result Result) (settled Result, ok boo
 	switch {
 	case result.Err != nil:
 		return result, isTargetError(result.Err)
+	case result.OnHold:
+		message := fmt.Sprintf("%q was requested after it, and replaces it while the target is held", written.Ref)
+		return Result{Reason: ReasonSuperseded, Message: message}, true
 	case !result.Held:
 		late, _ := written.watermark().happenedLater(r)
 		return result, late // then r is stale too

@@ -67,6 +67,9 @@ func (gatewaySyncKind) decide(obj object, r Request, s *planState) decision {
 	current := b.readAnnotations(key, AnnotationRequestedRevision)
 	requested, present := current[key]
 	if r.Again {
+		if held := b.checkHold(gatewaySyncKind{}, sync); held != nil {
+			return *held
+		}
 		return b.requestAgain(key, stokerv1alpha1.AnnotationRequestedAt, false, func() {})
 	}
 	b.previous = cmp.Or(requested, sync.Spec.Git.Ref)
@@ -102,6 +105,12 @@ func (gatewaySyncKind) decide(obj object, r Request, s *planState) decision {
 	if stale := b.checkStale(slotGit); stale != nil {
 		return *stale
 	}
+	if held := b.checkHold(gatewaySyncKind{}, sync, place{
+		slots: []string{slotGit}, name: key, path: annotationPath(key), value: requested,
+	}); held != nil {
+		return *held
+	}
+	b.wrote, b.replaced = r.Ref, []string{requested}
 	if present && requested == r.Ref && !b.isNews(slotGit, current[AnnotationRequestedRevision]) {
 		return b.unchanged(key, r.Ref, []string{slotGit}, note)
 	}

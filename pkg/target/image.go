@@ -44,16 +44,24 @@ func (b *patchBuilder) decideImage(app *argov1alpha1.Application, config imageup
 		return *stale
 	case len(plan.Decisions) == 0 && b.request.IfFollowed:
 		return b.conclude(ReasonNotFollowed, notes...)
+	case rankOf(overall) < rankHeld:
+		return b.conclude(overall.Reason, notes...)
+	}
+	if held := b.checkHold(applicationKind{}, app, b.imagePlaces(plan, slots)...); held != nil {
+		return *held
+	}
+	switch {
 	case rankOf(overall) == rankHeld:
 		held := b.conclude(overall.Reason, notes...)
 		held.Held = true
 		return b.withWatermark(held, AnnotationRequestedRef, timeOrderedSlots(config, slots))
-	case rankOf(overall) < rankHeld:
-		return b.conclude(overall.Reason, notes...)
 	case len(plan.Overrides) == 0 && b.previous == pushed.String():
 		return b.unchanged(AnnotationRequestedRef, pushed.String(), slots, notes...)
 	}
 
+	if entry := soleChange(plan); entry != nil {
+		b.wrote, b.replaced = describe(entry.New), []string{describe(entry.Old)}
+	}
 	b.setRequest(app, pushed.String(), "", slots...)
 	for _, o := range plan.Overrides {
 		b.applyOverride(o)
@@ -61,6 +69,25 @@ func (b *patchBuilder) decideImage(app *argov1alpha1.Application, config imageup
 	d := b.build(append(notes, managerNote(app, len(plan.Overrides) > 0))...)
 	d.Reason = overall.Reason
 	return d
+}
+
+// soleChange returns the change of an image plan that makes only one; otherwise nil.
+func soleChange(plan imageupdate.Plan) *imageupdate.ListChange {
+	if len(plan.Overrides) != 1 || len(plan.Overrides[0].Changes) != 1 {
+		return nil
+	}
+	return &plan.Overrides[0].Changes[0]
+}
+
+// imagePlaces returns the entry of a list that an image plan would change. It returns none if there are several: which
+// one was written for which alias is unknown then.
+func (b *patchBuilder) imagePlaces(plan imageupdate.Plan, slots []string) []place {
+	entry := soleChange(plan)
+	if entry == nil || entry.Old == nil {
+		return nil
+	}
+	o := plan.Overrides[0]
+	return []place{{slots: slots, name: o.Field(), path: o.Path(), value: describe(entry.Old)}}
 }
 
 // dropStaleImages removes the images from a configuration for which the pushed image is stale; stale is the decision if

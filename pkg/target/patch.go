@@ -61,6 +61,10 @@ type patchBuilder struct {
 	fields []heldField
 	// awaited is the commit that the status of the target should show because of the request; see watermark.
 	awaited string
+	// wrote is the value that a field gets for the request, and replaced what it, or what stood for it, had before; see
+	// writtenRef.
+	wrote    string
+	replaced []string
 	// isReset is set if the annotations of the target are reset by a controller, watermarks included.
 	isReset bool
 }

@@ -32,6 +32,10 @@ type planState struct {
 	maxReceived time.Time
 	// held are the last requests that the target was found to hold, also if it does not record them.
 	held watermarkSet
+	// released is set to decide as if neither the target nor the deliveries were held.
+	released bool
+	// cached is set if the target is from the cache, which has no managedFields.
+	cached bool
 	// shared is whether other processes write to the target.
 	shared bool
 	// updaters are the ImageUpdater objects that may configure the target.
@@ -58,6 +62,7 @@ var errCacheUncertain = errors.New("the cache is not conclusive")
 // the error of ctx if ctx ends before the last request.
 func planFor(ctx context.Context, v snapshot, requests []Request, state planState) (plan, error) {
 	var p plan
+	state.cached = v.document == nil
 	combined, obj := combinedPatch{tested: map[string]bool{}, edited: map[string]bool{}}, v.obj
 	for i, r := range requests {
 		if err := ctx.Err(); err != nil {

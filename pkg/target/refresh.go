@@ -51,6 +51,9 @@ func (b *patchBuilder) ask(key, timestampKey string) {
 
 // refreshAgain returns the decision about a repeat of a request to an Application.
 func (b *patchBuilder) refreshAgain(app *argov1alpha1.Application) decision {
+	if held := b.checkHold(applicationKind{}, app); held != nil {
+		return *held
+	}
 	if revision := b.request.Revision; revision != "" && slices.Contains(comparedRevisions(app), revision) {
 		return b.conclude(ReasonAlreadyRequested, "its status shows the commit")
 	}

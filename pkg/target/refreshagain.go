@@ -164,6 +164,9 @@ func (r *refresher) observe(app *argov1alpha1.Application, overlaps bool) {
 // due returns when Argo CD has to be asked again to refresh an Application; wanted is false if it need not be.
 func (r *refresher) due(app *argov1alpha1.Application) (due time.Time, wanted bool) {
 	requested, err := time.Parse(time.RFC3339, app.Annotations[AnnotationRequestedAt])
+	if _, held := HoldOf(app.Annotations); held {
+		return time.Time{}, false
+	}
 	if age := r.now().Sub(requested); err != nil || isRefreshPending(app) || age.Abs() > refreshWindow {
 		return time.Time{}, false
 	}
@@ -261,7 +264,8 @@ func (r *refresher) ask(ctx context.Context, app *argov1alpha1.Application) erro
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
 	b := newPatchBuilder(app.Annotations, Request{At: r.now()}, &planState{})
-	b.readAnnotations(AnnotationRequestedRef, AnnotationRequestedAt, AnnotationRequestedRevision)
+	b.readAnnotations(AnnotationRequestedRef, AnnotationRequestedAt, AnnotationRequestedRevision,
+		postern.AnnotationHold)
 	b.refresh(app)
 	patch, err := json.Marshal(slices.Concat(b.tests, b.edits))
 	if err != nil {

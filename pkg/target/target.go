@@ -156,6 +156,11 @@ type Request struct {
 	// Again is set for a repeat of a request that was written: if the target still holds it, its consumer is asked to
 	// look again. Nothing else is written.
 	Again bool
+	// Hold is why the delivery itself is held; empty if it is not. Then nothing is written.
+	Hold string
+	// Released is set if the request was held at the target, and is not any more. A rollback before the release is no
+	// reason to hold it again.
+	Released bool
 	// OnTakenBack is called, at most once, if another client takes the request back soon after it was written. It must
 	// not block. It may be nil.
 	OnTakenBack func(TakenBack)
@@ -241,6 +246,12 @@ const (
 	ReasonNotAffected = "NotAffected"
 	// ReasonSuperseded: a newer request was, or is, written to the target.
 	ReasonSuperseded = "Superseded"
+	// ReasonHeld: the target is held; see postern.AnnotationHold.
+	ReasonHeld = "Held"
+	// ReasonDeliveryHeld: the delivery is held by an annotation of its own.
+	ReasonDeliveryHeld = "DeliveryHeld"
+	// ReasonRolledBack: the target is held because another client has set an older version by hand.
+	ReasonRolledBack = "RolledBack"
 )
 
 // Result is the effect, or in a dry run the expected effect, of a request on one target.
@@ -256,6 +267,8 @@ type Result struct {
 	// Held is whether the target holds the request in the end. If not, it is unchanged: it does not want the request,
 	// or can't hold it.
 	Held bool
+	// OnHold is whether the target wants the request, and gets it only when it, or the delivery, is released.
+	OnHold bool
 	// Reason is one of the reasons above or in package imageupdate.
 	Reason string
 	// Message explains to users what changed, and what did not although they might expect it.

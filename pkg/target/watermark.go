@@ -48,6 +48,9 @@ type watermark struct {
 	// Commit is the commit that the status of an Application should show because of the event; see refresher. It is
 	// empty if no source tracks the ref, and in the watermarkCache.
 	Commit string `json:"commit,omitempty"`
+	// Wrote is what Postern wrote for the slot, if a field of the target has it; nil if none does, and in the
+	// watermarkCache.
+	Wrote *writtenRef `json:"wrote,omitempty"`
 }
 
 func (r Request) watermark() watermark {
@@ -249,9 +252,13 @@ func (b *patchBuilder) recordWatermark(slots ...string) {
 		if m, known := b.last(slot); known {
 			ws[slot] = m
 		}
+		before := ws[slot]
 		ws.record(slot, b.request)
 		if m, kept := ws[slot]; kept {
-			m.Commit = b.awaited
+			m.Commit, m.Wrote = b.awaited, before.Wrote
+			if b.wrote != "" {
+				m.Wrote = before.Wrote.followedBy(b.wrote, b.replaced...)
+			}
 			ws[slot] = m
 		}
 	}

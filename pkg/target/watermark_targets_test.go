@@ -122,12 +122,14 @@ func TestWatermark_LaterEventForSameRefNotesTime(t *testing.T) {
 		key := map[postern.TargetKind]string{postern.TargetGatewaySync: "stoker.io~1requested-ref",
 			postern.TargetApplication: "postern.dev~1requested-ref"}[target.kind]
 		slot := slotOf(target.kind, newer)
-		was := watermarkSet{slot: event("", "github", 10, 11).watermark()}
+		was := parseWatermarks(annotationsOf(t, parse(t, target.kind, after)))
+		is := newer.watermark()
+		is.Wrote = was[slot].Wrote
 		expectPatch(t, encode(t, []operation{
 			{Op: "test", Path: "/metadata/annotations/" + key, Value: "v1"},
 			{Op: "test", Path: "/metadata/annotations/postern.dev~1event-time", Value: was.String()},
 			{Op: "add", Path: "/metadata/annotations/postern.dev~1event-time",
-				Value: watermarkSet{slot: newer.watermark()}.String()},
+				Value: watermarkSet{slot: is}.String()},
 		}), decision.Patch)
 		if decision.Reason != ReasonAlreadyRequested || len(decision.Changes) != 0 || !decision.Held {
 			t.Errorf("%s: got %+v", name, decision.Result)

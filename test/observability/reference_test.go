@@ -37,7 +37,8 @@ func TestMetrics_FollowNamingConvention(t *testing.T) {
 	name := regexp.MustCompile(`^postern(_[a-z]+)+$`)
 	units := regexp.MustCompile(`_(seconds|bytes|info|total)$|_timestamp_seconds$`)
 	countable := []string{"postern_stored_deliveries", "postern_pending_deliveries",
-		"postern_largest_namespace_pending_deliveries"}
+		"postern_largest_namespace_pending_deliveries", "postern_held_deliveries",
+		"postern_largest_namespace_held_deliveries"}
 	yesOrNo := []string{"postern_leader", "postern_etcd_writable"}
 	known := strings.Join(append(countable, yesOrNo...), " ")
 	seen := map[string]bool{}
@@ -82,7 +83,7 @@ const valuesOfLabels = `
 	`; never what a sender claims to be |
 | ` + "`method`" + ` | ` + "`ServiceAccount`, `User`, `OIDC`, `HMAC`, `Token`, `QueryToken`, `None`" +
 	`; empty if the sender is not authenticated |
-| ` + "`outcome`" + ` | a phase: ` + "`Applied`, `Superseded`, `Ignored`, `Pending`, `Failed`" +
+| ` + "`outcome`" + ` | a phase: ` + "`Applied`, `Superseded`, `Ignored`, `Pending`, `Held`, `Failed`" +
 	`. Or, without a record: ` + "`Rejected`" + ` (missing or wrong credential), ` +
 	"`Invalid`" + ` (can never succeed unchanged), ` + "`Denied`" + ` (by a policy), ` + "`NotFound`" +
 	` (no such target), ` + "`Refused`" + ` (more than the share of its namespace, answered 429), ` + "`Unavailable`" +

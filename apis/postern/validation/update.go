@@ -37,10 +37,15 @@ func ValidateUnchanged(updated, old *postern.WebhookDelivery) field.ErrorList {
 	return errs
 }
 
-// maxPendingMetadataBytes bounds the metadata of a pending record, with managedFields, once a client has grown it.
-// Pending records can't be deleted to make room, and only their size at creation counts against the namespace's share
+// maxPendingMetadataBytes bounds the metadata of a pending or held record, with managedFields, once a client has grown
+// it.
+// These records can't be deleted to make room, and only their size at creation counts against the namespace's share
 // before they are stored.
 const maxPendingMetadataBytes = 4 << 10
+
+func isUnfinished(d *postern.WebhookDelivery) bool {
+	return d.Status.Phase == postern.DeliveryPending || d.Status.Phase == postern.DeliveryHeld
+}
 
 // validateGrowth rejects metadata that would leave no room in a record for the outcome, or for the pending records of
 // others. Metadata that shrinks is accepted in any case.
@@ -61,9 +66,10 @@ func validateGrowth(updated, old *postern.WebhookDelivery) field.ErrorList {
 	switch {
 	case err != nil:
 		return field.ErrorList{field.InternalError(metadataPath, err)}
-	case updated.Status.Phase == postern.DeliveryPending && metadata > maxPendingMetadataBytes:
+	case isUnfinished(updated) && metadata > maxPendingMetadataBytes:
 		return field.ErrorList{field.Forbidden(metadataPath, fmt.Sprintf(
-			"may take at most %d bytes of JSON, with managedFields, while the delivery is pending: change it later",
+			"may take at most %d bytes of JSON, with managedFields, while the delivery is pending or held: change "+
+				"it later",
 			maxPendingMetadataBytes))}
 	case requested > MaxRecordBytes-roomToRecord:
 		return field.ErrorList{field.TooLong(metadataPath, "", MaxRecordBytes-roomToRecord)}

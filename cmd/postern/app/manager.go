@@ -98,6 +98,12 @@ func runLeader(
 		}
 		return controller.NewRetryController(server.Records().Pending(), server.Deliverer(), o.RetryWindow).Start(ctx)
 	})
+	group.Go(func() error {
+		if !toolscache.WaitForCacheSync(ctx.Done(), synced) {
+			return nil
+		}
+		return controller.NewHoldController(server.Records().Held(), targets, server.Deliverer()).Start(ctx)
+	})
 	group.Go(func() error { return targets.RefreshAgain(ctx) })
 	gc := &controller.GarbageCollector{
 		Records: server.Records(), Index: index, Max: int64(o.Limits.MaxDeliveries),

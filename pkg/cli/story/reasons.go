@@ -21,6 +21,13 @@ var reasons = map[string]reason{
 	"NotReached": {"There was no time left for the target; Postern continues by itself.", subject.wait},
 	"Paced": {"The turn of the Application has not come, because the rate of refreshes is limited; Postern continues " +
 		"by itself until the retry window ends.", subject.waitOrRedeliver},
+	"Held": {"A hold keeps it from being written; the newest one is written once that is released.",
+		subject.release},
+	"DeliveryHeld": {"The delivery is held by an annotation of its own, and is delivered once that is removed.",
+		subject.release},
+	"RolledBack": {"Another client has set an older version since Postern last wrote the target, so Postern holds it " +
+		"until the hold is released.", subject.release},
+	"Released": {"The hold was released, and the delivery went on.", nil},
 	"TargetRefused": {"The API server refuses the change, and will until the target, a policy or a webhook is changed.",
 		subject.doctorOfTarget},
 	"NoTarget": {"Nothing in the namespace follows what was pushed.", subject.doctorOfSource},

@@ -65,7 +65,7 @@ func TestRates_BySource(t *testing.T) {
 	}
 	records[0].Source, records[1].Source, records[2].Source = "github", "harbor", "harbor"
 	rates := bySource(records)
-	if len(rates) != 2 || rates[0].Source != "harbor" || rates[0].Total != 2 || rates[0].Counts[4] != 2 ||
+	if len(rates) != 2 || rates[0].Source != "harbor" || rates[0].Total != 2 || rates[0].Counts[5] != 2 ||
 		!rates[0].Last.Equal(now.Add(-1)) || rates[1].Source != "github" {
 		t.Errorf("got %+v", rates)
 	}

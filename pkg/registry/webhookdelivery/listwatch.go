@@ -28,6 +28,11 @@ func (s *Store) Pending() ListWatch {
 	return ListWatch{s, fields.OneTermEqualSelector(v1alpha1.FieldPhase, string(postern.DeliveryPending))}
 }
 
+// Held returns a ListWatch of the held deliveries.
+func (s *Store) Held() ListWatch {
+	return ListWatch{s, fields.OneTermEqualSelector(v1alpha1.FieldPhase, string(postern.DeliveryHeld))}
+}
+
 // All returns a ListWatch of all deliveries.
 func (s *Store) All() ListWatch { return ListWatch{s, fields.Everything()} }
 

@@ -129,10 +129,13 @@ func (s leasedStorage) GuaranteedUpdate(
 }
 
 // timeToLive returns how long a record is kept from now, in whole seconds, at least one, if Postern stores it. Updates
-// of a pending record restart it. Later it runs from the creation, or from the time when the delivery was applied:
-// repeats counted in the record do not extend it.
+// of a pending record restart it. Later it runs from the creation, or from the time when the delivery was applied or
+// released: repeats counted in the record do not extend it. A held record does not expire, which is 0.
 func timeToLive(d *postern.WebhookDelivery, ttl time.Duration, now time.Time) time.Duration {
-	if d.Status.Phase == postern.DeliveryPending {
+	switch d.Status.Phase {
+	case postern.DeliveryHeld:
+		return 0
+	case postern.DeliveryPending:
 		return ttl.Truncate(time.Second)
 	}
 	return max(timeLeft(d, ttl, now), time.Second)
@@ -143,8 +146,15 @@ func timeToLive(d *postern.WebhookDelivery, ttl time.Duration, now time.Time) ti
 // record may be kept for a second time to live, in which its delivery ends.
 func timeLeft(d *postern.WebhookDelivery, ttl time.Duration, now time.Time) time.Duration {
 	since := d.CreationTimestamp.Time
-	if d.Status.Phase == postern.DeliveryPending {
+	switch d.Status.Phase {
+	case postern.DeliveryHeld:
+		return ttl.Truncate(time.Second)
+	case postern.DeliveryPending:
 		since = since.Add(ttl)
+	}
+	if held := meta.FindStatusCondition(d.Status.Conditions, postern.ConditionHeld); held != nil &&
+		held.LastTransitionTime.After(since) {
+		since = held.LastTransitionTime.Time
 	}
 	if applied := meta.FindStatusCondition(d.Status.Conditions, postern.ConditionApplied); applied != nil &&
 		applied.Status == metav1.ConditionTrue && applied.LastTransitionTime.After(since) {
@@ -223,7 +233,7 @@ func (s *Store) UpdateMetadata(
 }
 
 // Evict deletes a record regardless of its finalizers and of changes since it was read: a client must not be able to
-// keep records over the limits. It returns a conflict if the delivery is pending.
+// keep records over the limits. It returns a conflict if the delivery is pending or held.
 func (s *Store) Evict(ctx context.Context, delivery *postern.WebhookDelivery) error {
 	key, err := s.store.KeyFunc(genericapirequest.WithNamespace(ctx, delivery.Namespace), delivery.Name)
 	if err != nil {
@@ -231,8 +241,9 @@ func (s *Store) Evict(ctx context.Context, delivery *postern.WebhookDelivery) er
 	}
 	resource := s.store.DefaultQualifiedResource
 	notPending := func(_ context.Context, obj runtime.Object) error {
-		if obj.(*postern.WebhookDelivery).Status.Phase == postern.DeliveryPending {
-			return apierrors.NewConflict(resource, delivery.Name, errors.New("the delivery is pending"))
+		switch obj.(*postern.WebhookDelivery).Status.Phase {
+		case postern.DeliveryPending, postern.DeliveryHeld:
+			return apierrors.NewConflict(resource, delivery.Name, errors.New("the delivery is pending or held"))
 		}
 		return nil
 	}

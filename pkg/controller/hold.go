@@ -1,0 +1,167 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"sync"
+
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/delivery"
+)
+
+// Settler settles the deliveries that are held at a target.
+type Settler interface {
+	Settle(ctx context.Context, key postern.TargetKey, deliveries []*postern.WebhookDelivery) error
+}
+
+// HoldWatcher watches the holds of targets.
+type HoldWatcher interface {
+	// WatchHolds calls changed with each target that exists at first, is not held any more, or is deleted, until ctx
+	// ends. changed must not block.
+	WatchHolds(ctx context.Context, changed func(postern.TargetKey)) error
+}
+
+// HoldController settles held deliveries: of those that replace each other it keeps the newest, and delivers it once it
+// is released. Only one replica may run it. It reconciles targets.
+type HoldController struct {
+	held    cache.SharedIndexInformer
+	targets HoldWatcher
+	settler Settler
+	backoff workqueue.TypedRateLimiter[string]
+}
+
+// NewHoldController returns a HoldController for the deliveries that held lists and watches.
+func NewHoldController(held cache.ListerWatcher, targets HoldWatcher, settler Settler) *HoldController {
+	return &HoldController{
+		held: cache.NewSharedIndexInformer(held, &postern.WebhookDelivery{}, 0,
+			cache.Indexers{groupIndex: indexByTarget}),
+		targets: targets, settler: settler, backoff: newBackoff(),
+	}
+}
+
+// Start runs until ctx is done. It may be called once.
+func (c *HoldController) Start(ctx context.Context) error {
+	defer observeHolds(c)()
+	runner, err := controller.NewTypedUnmanaged("hold", controller.TypedOptions[string]{
+		Reconciler:              c,
+		MaxConcurrentReconciles: retryWorkers,
+		RateLimiter:             newBackoff(), // after panics, the only errors that Reconcile returns
+		NewQueue: func(name string, limiter workqueue.TypedRateLimiter[string]) retryQueue {
+			return newFairQueue(ctx, name, limiter)
+		},
+		Logger:             klog.FromContext(ctx),
+		SkipNameValidation: new(true), // a replica that leads again has a new controller of this name
+	})
+	if err != nil {
+		return fmt.Errorf("could not create the hold controller: %w", err)
+	}
+	// Both informers stop after the controller, which fails to start with one that has stopped.
+	informerCtx, stopInformers := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stopInformers()
+	err = runner.Watch(source.TypedFunc[string](func(ctx context.Context, queue retryQueue) error {
+		registration, err := c.held.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc: func(obj any) { enqueueGroups(queue, obj) },
+			// A client may have removed the annotation of the delivery.
+			UpdateFunc: func(_, obj any) { enqueueGroups(queue, obj) },
+		})
+		if err != nil {
+			return err
+		}
+		cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) // queues each target once
+		return c.targets.WatchHolds(informerCtx, func(key postern.TargetKey) {
+			for _, group := range []string{groupOfTarget(key), groupOfUnlisted(key.Namespace)} {
+				if found, err := c.held.GetIndexer().IndexKeys(groupIndex, group); err == nil && len(found) > 0 {
+					queue.Add(group)
+				}
+			}
+		})
+	}))
+	if err != nil {
+		return fmt.Errorf("could not watch the held deliveries: %w", err)
+	}
+	wg.Go(func() { c.held.RunWithContext(informerCtx) })
+	if !cache.WaitForCacheSync(ctx.Done(), c.held.HasSynced) {
+		return nil
+	}
+	return runner.Start(ctx)
+}
+
+func enqueueGroups(queue retryQueue, obj any) {
+	groups, _ := indexByTarget(obj)
+	for _, group := range groups {
+		queue.Add(group)
+	}
+}
+
+// indexByTarget groups held deliveries by the targets that they wait for.
+func indexByTarget(obj any) ([]string, error) {
+	d, ok := obj.(*postern.WebhookDelivery)
+	if !ok {
+		return nil, fmt.Errorf("got a %T where a WebhookDelivery was expected", obj)
+	}
+	keys, all := delivery.HeldTargets(d)
+	if !all {
+		return []string{groupOfUnlisted(d.Namespace)}, nil
+	}
+	groups := make([]string, len(keys))
+	for i, key := range keys {
+		groups[i] = groupOfTarget(key)
+	}
+	return groups, nil
+}
+
+// groupOfTarget returns the group of the deliveries that are held at a target. It begins with the namespace.
+func groupOfTarget(key postern.TargetKey) string {
+	return fmt.Sprintf("%s/%s/%s", key.Namespace, key.Kind, key.Name)
+}
+
+// groupOfUnlisted returns the group of the deliveries of a namespace whose records do not list all targets.
+func groupOfUnlisted(namespace string) string {
+	return groupOfTarget(postern.TargetKey{Namespace: namespace})
+}
+
+// Reconcile settles the deliveries of a group, and again after a backoff if that fails.
+func (c *HoldController) Reconcile(ctx context.Context, group string) (reconcile.Result, error) {
+	if err := c.settle(ctx, group); err != nil {
+		klog.FromContext(ctx).V(2).Info("Held deliveries could not be settled", "group", group, "err", err)
+		return reconcile.Result{RequeueAfter: c.backoff.When(group)}, nil
+	}
+	c.backoff.Forget(group)
+	return reconcile.Result{}, nil
+}
+
+func (c *HoldController) settle(ctx context.Context, group string) (err error) {
+	objects, err := c.held.GetIndexer().ByIndex(groupIndex, group)
+	if err != nil || len(objects) == 0 {
+		return err
+	}
+	defer func() {
+		if problem := recover(); problem != nil {
+			klog.FromContext(ctx).Error(nil, "Panic while held deliveries were settled", "group", group,
+				"panic", problem, "stack", string(debug.Stack()))
+			err = errors.New("a mistake in Postern, see its log")
+		}
+	}()
+	held := make([]*postern.WebhookDelivery, len(objects))
+	for i, obj := range objects {
+		held[i] = obj.(*postern.WebhookDelivery).DeepCopy()
+	}
+	parts := strings.SplitN(group, "/", 3)
+	key := postern.TargetKey{Namespace: parts[0], Kind: postern.TargetKind(parts[1]), Name: parts[2]}
+	return c.settler.Settle(ctx, key, held)
+}

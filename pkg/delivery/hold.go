@@ -1,0 +1,268 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/target"
+)
+
+// A delivery that a target wants while the target, or the delivery, is held is recorded as Held. It is tried again when
+// one of the two is released, as if it had been pending until then. Meanwhile, what another held delivery replaces is
+// Superseded at once, so that a target has few of them however many arrive.
+
+// ReasonReleased means that the hold of a delivery was released.
+const ReasonReleased = "Released"
+
+// holdOf returns why a delivery itself is held; empty if it is not.
+func holdOf(delivery *postern.WebhookDelivery) string {
+	why, held := target.HoldOf(delivery.Annotations)
+	if held && (why == "" || why == "true") {
+		return "by its annotation " + postern.AnnotationHold
+	}
+	if !held {
+		return ""
+	}
+	return why
+}
+
+func isOnHold(r postern.TargetResult) bool { return r.Result == postern.TargetHeld }
+
+// wasHeldByTarget reports whether a pending result was held by its target before; see tryHeld.
+func wasHeldByTarget(r postern.TargetResult) bool {
+	return isPending(r) && (r.Reason == target.ReasonHeld || r.Reason == target.ReasonRolledBack)
+}
+
+// HeldTargets returns the targets at which a delivery is held. all is false if the record does not list all of them.
+func HeldTargets(delivery *postern.WebhookDelivery) (keys []postern.TargetKey, all bool) {
+	if delivery.Status.Phase != postern.DeliveryHeld {
+		return nil, true
+	}
+	for _, r := range delivery.Status.Targets {
+		key := postern.TargetKey{Kind: r.Kind, Namespace: delivery.Namespace, Name: r.Name}
+		if isOnHold(r) && !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys, delivery.Status.Progress == nil
+}
+
+// HeldSince returns when a delivery was last held or, once it is not held any more, released; zero if it never was.
+func HeldSince(delivery *postern.WebhookDelivery) time.Time {
+	held := meta.FindStatusCondition(delivery.Status.Conditions, postern.ConditionHeld)
+	if held == nil || held.Status == metav1.ConditionFalse && held.Reason == ReasonTakenBack { // see ConditionKept
+		return time.Time{}
+	}
+	return held.LastTransitionTime.Time
+}
+
+// setHeldCondition sets the condition Held of a delivery that is, or was, held.
+func setHeldCondition(d *postern.WebhookDelivery, held bool, now time.Time) {
+	status := &d.Status
+	switch {
+	case held:
+		i := slices.IndexFunc(status.Targets, isOnHold)
+		if i < 0 {
+			return
+		}
+		r := status.Targets[i]
+		setCondition(d, postern.ConditionHeld, metav1.ConditionTrue, r.Reason, r.Message, now)
+	case meta.IsStatusConditionTrue(status.Conditions, postern.ConditionHeld):
+		reason, message := ReasonReleased, "the hold was released"
+		if status.Phase == postern.DeliverySuperseded {
+			reason, message = target.ReasonSuperseded, status.Message
+		}
+		setCondition(d, postern.ConditionHeld, metav1.ConditionFalse, reason, message, now)
+	}
+}
+
+// Settle is called for the deliveries that are held at a target when one of them, or the target, has changed. It
+// supersedes those that others replace, and writes the rest if they are released. If their records do not list all
+// targets, the name in key is empty. It changes the given deliveries. The error is from the storage, or of the target.
+func (d *Deliverer) Settle(ctx context.Context, key postern.TargetKey, deliveries []*postern.WebhookDelivery) error {
+	slices.SortStableFunc(deliveries, compareReceipts)
+	before := make([]*postern.WebhookDelivery, len(deliveries))
+	for i, delivery := range deliveries {
+		before[i] = delivery.DeepCopy()
+	}
+	err := d.contest(ctx, key, deliveries)
+	if apierrors.IsNotFound(err) {
+		err = nil // the retry finds out
+	}
+	for i, delivery := range deliveries { // in order of receipt: those that others replace are superseded by now
+		var watch *targetWatch
+		if delivery.Status.Phase == postern.DeliveryHeld {
+			watch = d.release(ctx, key, delivery)
+		}
+		storeErr := d.storeSettled(ctx, before[i], delivery, watch)
+		if !apierrors.IsNotFound(storeErr) && !apierrors.IsConflict(storeErr) { // the watch delivers what has changed
+			err = errors.Join(err, storeErr)
+		}
+	}
+	return err
+}
+
+func compareReceipts(a, b *postern.WebhookDelivery) int {
+	if a.Status.ReceivedTime == nil || b.Status.ReceivedTime == nil {
+		return a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
+	}
+	return a.Status.ReceivedTime.Compare(b.Status.ReceivedTime.Time)
+}
+
+// contest supersedes what other held deliveries replace at a target.
+func (d *Deliverer) contest(
+	ctx context.Context, key postern.TargetKey, deliveries []*postern.WebhookDelivery,
+) error {
+	var requests []target.Request
+	var results []*postern.TargetResult
+	var owners []*postern.WebhookDelivery
+	for _, delivery := range deliveries {
+		tasks, places := heldTasksAt(key, delivery)
+		for i, t := range tasks {
+			t.retry = true
+			requests = append(requests, t.request(d.Now()))
+			results, owners = append(results, places[i]), append(owners, delivery)
+		}
+	}
+	if len(requests) < 2 || key.Name == "" {
+		return nil
+	}
+	lost, err := d.Targets.Contest(ctx, key, requests)
+	if err != nil {
+		return err
+	}
+	for i, outcome := range lost {
+		if outcome.Reason == target.ReasonSuperseded {
+			r := results[i]
+			r.Result, r.Reason, r.Message = postern.TargetSuperseded, outcome.Reason, truncateText(outcome.Message)
+			r.Time = metav1.NewTime(d.Now())
+			setOutcome(owners[i], owners[i].Status.Targets, d.Now())
+		}
+	}
+	return nil
+}
+
+// heldTasksAt returns the tasks of a delivery that are held at a target, and their results in the record.
+func heldTasksAt(key postern.TargetKey, delivery *postern.WebhookDelivery) (
+	held []task, places []*postern.TargetResult,
+) {
+	tasks, results := tasksWithResults(delivery)
+	used := map[int]bool{}
+	for i, t := range tasks {
+		if t.key != key || !isOnHold(results[i]) {
+			continue
+		}
+		at := slices.IndexFunc(delivery.Status.Targets, func(r postern.TargetResult) bool {
+			return identityOf(r) == identityOf(results[i])
+		})
+		for at >= 0 && used[at] { // results of several images with one tag may be alike
+			at++
+			if at == len(delivery.Status.Targets) || identityOf(delivery.Status.Targets[at]) != identityOf(results[i]) {
+				at = -1
+			}
+		}
+		if at >= 0 {
+			used[at] = true
+			held, places = append(held, t), append(places, &delivery.Status.Targets[at])
+		}
+	}
+	return held, places
+}
+
+// release tries a held delivery again at a target, or at all if the key has no name. It returns the watch of what it
+// has written; nil if it has tried nothing.
+func (d *Deliverer) release(
+	ctx context.Context, key postern.TargetKey, delivery *postern.WebhookDelivery,
+) (watch *targetWatch) {
+	before := slices.Clone(delivery.Status.Targets)
+	if delivery.DeletionTimestamp != nil { // as if a finalizer did not keep it
+		d.tryHeld(delivery, func(postern.TargetResult) bool { return true })
+		d.setFailed(delivery, &refusal{ReasonDeleted, "the delivery was deleted while it was held"})
+		return nil
+	}
+	d.tryHeld(delivery, func(r postern.TargetResult) bool {
+		return key.Name == "" || r.Kind == key.Kind && r.Name == key.Name
+	})
+	watch, _ = d.retry(ctx, delivery)
+	keepHeld(delivery, before)
+	return watch
+}
+
+// tryHeld makes held results pending, so that a retry tries them.
+func (d *Deliverer) tryHeld(delivery *postern.WebhookDelivery, wanted func(postern.TargetResult) bool) {
+	delivery.Status.Targets = slices.Clone(delivery.Status.Targets)
+	for i := range delivery.Status.Targets {
+		if r := &delivery.Status.Targets[i]; isOnHold(*r) && wanted(*r) {
+			r.Result = postern.TargetPending
+		}
+	}
+	delivery.Status.Phase = postern.DeliveryPending
+}
+
+// keepHeld keeps the time of results that are held as before, so that the record is not updated.
+func keepHeld(delivery *postern.WebhookDelivery, before []postern.TargetResult) {
+	for i := range delivery.Status.Targets {
+		r := &delivery.Status.Targets[i]
+		same := func(old postern.TargetResult) bool {
+			return isOnHold(old) && isOnHold(*r) && old.Kind == r.Kind && old.Name == r.Name && old.Ref == r.Ref &&
+				old.Repository == r.Repository && old.Reason == r.Reason && old.Message == r.Message
+		}
+		if at := slices.IndexFunc(before, same); at >= 0 {
+			*r = before[at]
+		}
+	}
+}
+
+// storeSettled stores the status of a delivery that was held, if it has changed, and reports what was released.
+func (d *Deliverer) storeSettled(
+	ctx context.Context, before, delivery *postern.WebhookDelivery, watch *targetWatch,
+) error {
+	if delivery.Status.Phase != postern.DeliveryHeld {
+		setHeldCondition(delivery, false, d.Now())
+	}
+	if equality.Semantic.DeepEqual(before.Status, delivery.Status) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	if _, err := d.storeStatus(ctx, delivery); err != nil {
+		return err
+	}
+	watch.start(delivery)
+	d.recordReleases(delivery, before.Status.Targets)
+	d.recordEvents(delivery, newResults(before.Status.Targets, delivery.Status.Targets))
+	if delivery.Status.Phase != postern.DeliveryHeld {
+		countReleased(delivery.Status.Phase)
+		klog.FromContext(ctx).Info("A delivery is not held any more", "delivery", klog.KObj(delivery),
+			"outcome", delivery.Status.Phase, "reason", delivery.Status.Reason, "refs", refsOf(delivery))
+	}
+	return nil
+}
+
+// recordReleases sends an Event about each target at which a delivery was held, and went on.
+func (d *Deliverer) recordReleases(delivery *postern.WebhookDelivery, before []postern.TargetResult) {
+	for _, result := range delivery.Status.Targets {
+		wasHeld := func(old postern.TargetResult) bool {
+			return isOnHold(old) && old.Kind == result.Kind && old.Name == result.Name && old.Ref == result.Ref
+		}
+		wentOn := !isOnHold(result) && result.Result != postern.TargetSuperseded
+		if wentOn && slices.ContainsFunc(before, wasHeld) && d.normalEvents.allows(delivery.Namespace, d.Now()) {
+			d.recordEvent(delivery, result, corev1.EventTypeNormal, ReasonReleased,
+				fmt.Sprintf("%q was held, and is delivered", result.Ref))
+		}
+	}
+}

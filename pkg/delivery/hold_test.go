@@ -1,0 +1,162 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/target"
+)
+
+var onHold = target.Result{OnHold: true, Reason: target.ReasonHeld, Message: "held (a freeze)"}
+
+// heldRecord is a delivery of v2.0.0 that is held at the Application shop.
+func heldRecord(name string, receivedAfter time.Duration) *postern.WebhookDelivery {
+	d := &postern.WebhookDelivery{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: name, UID: types.UID("uid of " + name)},
+		Spec: postern.WebhookDeliverySpec{
+			Source: "generic", Target: &postern.TargetReference{Kind: postern.TargetApplication, Name: "shop"},
+			Events: []postern.DeliveryEvent{{Source: "generic", Ref: "v2.0.0"}},
+		},
+	}
+	d.Status.ReceivedTime = &metav1.MicroTime{Time: received.Add(receivedAfter)}
+	d.Status.Sender = &postern.Sender{Name: ci.Name, Method: "ServiceAccount"}
+	results := []postern.TargetResult{{
+		Kind: postern.TargetApplication, Name: "shop", Ref: "v2.0.0", Result: postern.TargetHeld,
+		Reason: target.ReasonHeld, Message: onHold.Message, Time: metav1.NewTime(now.Add(-time.Hour)),
+	}}
+	setOutcome(d, results, now.Add(-time.Hour))
+	return d
+}
+
+var shopKey = postern.TargetKey{Kind: postern.TargetApplication, Namespace: "demo", Name: "shop"}
+
+func TestHold_OutcomeOfResults(t *testing.T) {
+	result := func(kind postern.TargetResultType) postern.TargetResult {
+		return postern.TargetResult{Kind: postern.TargetApplication, Name: string(kind), Result: kind,
+			Reason: string(kind), Message: "because"}
+	}
+	for want, results := range map[postern.DeliveryPhase][]postern.TargetResult{
+		postern.DeliveryPending: {result(postern.TargetHeld), result(postern.TargetPending)},
+		postern.DeliveryHeld: {
+			result(postern.TargetWritten), result(postern.TargetHeld), result(postern.TargetFailed),
+		},
+		postern.DeliveryFailed: {result(postern.TargetWritten), result(postern.TargetFailed)},
+	} {
+		d := &postern.WebhookDelivery{}
+		setOutcome(d, results, now)
+		if d.Status.Phase != want || meta.IsStatusConditionTrue(d.Status.Conditions, postern.ConditionApplied) {
+			t.Errorf("got %+v, want %s", d.Status, want)
+		}
+		held := meta.IsStatusConditionTrue(d.Status.Conditions, postern.ConditionHeld)
+		if held != (want != postern.DeliveryFailed) {
+			t.Errorf("%s: the condition Held is %t", want, held)
+		}
+	}
+}
+
+func TestSettle(t *testing.T) {
+	for name, test := range map[string]struct {
+		outcome    atTarget
+		resolveErr error
+		want       postern.DeliveryPhase
+		reason     string
+		unchanged  bool
+	}{
+		"still held": {outcome: atTarget{outcome: onHold}, want: postern.DeliveryHeld, reason: "Held", unchanged: true},
+		"released": {outcome: atTarget{outcome: target.Result{Held: true, Reason: target.ReasonRequested,
+			Changes: []target.Change{{Field: "ref", New: "v2.0.0"}}}}, want: postern.DeliveryApplied,
+			reason: "Requested"},
+		"replaced": {outcome: atTarget{outcome: target.Result{Reason: target.ReasonSuperseded}},
+			want: postern.DeliverySuperseded, reason: "Superseded"},
+		"deleted": {resolveErr: apierrors.NewNotFound(postern.Resource("applications"), "shop"),
+			want: postern.DeliveryFailed, reason: ReasonTargetGone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newDefaultPipeline()
+			p.atTarget, p.resolveErr = map[string]atTarget{"shop": test.outcome}, test.resolveErr
+			record := heldRecord("first", 0)
+			before := record.DeepCopy()
+			if err := p.Settle(t.Context(), shopKey, []*postern.WebhookDelivery{record}); err != nil {
+				t.Fatal(err)
+			}
+			if record.Status.Phase != test.want || record.Status.Reason != test.reason {
+				t.Errorf("got %+v", record.Status)
+			}
+			updated := strings.Contains(strings.Join(p.journal, "\n"), "update")
+			if updated == test.unchanged ||
+				test.unchanged && !record.Status.Targets[0].Time.Equal(&before.Status.Targets[0].Time) {
+				t.Errorf("updated: %t: %q", updated, p.journal)
+			}
+			if held := meta.FindStatusCondition(record.Status.Conditions, postern.ConditionHeld); held == nil ||
+				(held.Status == metav1.ConditionTrue) != (test.want == postern.DeliveryHeld) {
+				t.Errorf("got the conditions %+v", record.Status.Conditions)
+			}
+			if test.resolveErr == nil && !p.request.Released {
+				t.Error("a rollback before the release would hold it again")
+			}
+		})
+	}
+}
+
+// What newer ones replace is superseded although the target is still held.
+func TestSettle_SupersedesAtOnce(t *testing.T) {
+	p := newDefaultPipeline()
+	p.atTarget = map[string]atTarget{"shop": {outcome: onHold}}
+	newer, older := heldRecord("newer", time.Second), heldRecord("older", 0)
+	if err := p.Settle(t.Context(), shopKey, []*postern.WebhookDelivery{newer, older}); err != nil {
+		t.Fatal(err)
+	}
+	if older.Status.Phase != postern.DeliverySuperseded || newer.Status.Phase != postern.DeliveryHeld {
+		t.Errorf("got %+v and %+v", older.Status, newer.Status)
+	}
+}
+
+// A target that can't be written at its release is retried like any pending delivery, from the release on.
+func TestSettle_TransientFailureIsPending(t *testing.T) {
+	p := newDefaultPipeline()
+	p.atTarget = map[string]atTarget{"shop": {err: unavailable(t)}}
+	record := heldRecord("first", 0)
+	if err := p.Settle(t.Context(), shopKey, []*postern.WebhookDelivery{record}); err != nil {
+		t.Fatal(err)
+	}
+	if record.Status.Phase != postern.DeliveryPending || !HeldSince(record).Equal(now.Truncate(time.Second)) {
+		t.Errorf("got %+v", record.Status)
+	}
+}
+
+func TestSettle_StorageError(t *testing.T) {
+	p := newDefaultPipeline()
+	lost := errors.New("etcd is gone")
+	p.onUpdate = func(*postern.WebhookDelivery) error { return lost }
+	settle := func() error {
+		return p.Settle(t.Context(), shopKey, []*postern.WebhookDelivery{heldRecord("first", 0)})
+	}
+	if err := settle(); !errors.Is(err, lost) {
+		t.Errorf("got %v", err)
+	}
+	p.onUpdate = func(d *postern.WebhookDelivery) error {
+		return apierrors.NewConflict(postern.Resource("webhookdeliveries"), d.Name, lost)
+	}
+	if err := settle(); err != nil {
+		t.Errorf("got %v: the watch delivers what has changed", err)
+	}
+}
+
+func TestHeldSince_IgnoresOlderMeaning(t *testing.T) {
+	d := &postern.WebhookDelivery{}
+	setCondition(d, postern.ConditionHeld, metav1.ConditionFalse, ReasonTakenBack, "another client changed it", now)
+	if since := HeldSince(d); !since.IsZero() {
+		t.Errorf("got %v", since)
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -64,9 +66,21 @@ func pushed(ref, after string) []string {
 	return nil
 }
 
+// changedPullRequest returns what an event of a pull request requests if one of the words says what happened to it.
+// Other events are about reviews, comments or assignees.
+func changedPullRequest(number any, happened string, words ...string) []string {
+	if n, ok := number.(float64); ok && slices.Contains(words, happened) {
+		return []string{fmt.Sprintf("PullRequest pull/%.0f", n)}
+	}
+	return nil
+}
+
 // eventName returns the event of a file. Some files have the action in their names too.
 func eventName(file string) string {
 	name := strings.TrimSuffix(strings.ReplaceAll(file, "-", "_"), "_event")
+	if action, ok := strings.CutPrefix(name, "pull_request_"); ok && !strings.HasPrefix(action, "review") {
+		return "pull_request"
+	}
 	for prefix, event := range map[string]string{
 		"push": "push", "release": "release", "pr_": "pull_request",
 		"branch_create": "create", "tag_create": "create", "branch_delete": "delete", "tag_delete": "delete",
@@ -90,6 +104,9 @@ func gitHub(file string, body []byte) (Example, error) {
 		e.Want = released(f)
 	case event == "workflow_run" && action == "completed":
 		e.Want = passedRun(f)
+	case event == "pull_request":
+		e.Want = changedPullRequest(f["number"], action,
+			"opened", "closed", "reopened", "synchronize", "labeled", "unlabeled", "edited")
 	case event == "package" || event == "registry_package":
 		e.Source = "ghcr.io"
 		if p := f.object(event); p.text("package_type") == "CONTAINER" && action == "published" {
@@ -136,6 +153,9 @@ func gitLab(file string, body []byte) (Example, error) {
 		e.Want = pushed(f.text("ref"), f.text("after"))
 	case kind == "release" && f.text("action") == "create":
 		e.Want = []string{"Tag " + f.text("tag")}
+	case kind == "merge_request":
+		e.Want = changedPullRequest(f.object("object_attributes")["iid"], f.text("object_attributes", "action"),
+			"open", "close", "reopen", "update", "merge")
 	case kind == "pipeline" && f.text("object_attributes", "status") == "success" &&
 		f.text("object_attributes", "source") == "push":
 		refType := map[bool]string{false: "Branch ", true: "Tag "}[f.object("object_attributes")["tag"] == true]
@@ -171,6 +191,9 @@ func gitea(file string, body []byte) (Example, error) {
 	case event == "create" && f.text("ref_type") == "tag" && f["default_branch"] != nil:
 		// Gogs, and the Gitea that was a copy of it, send no push for a new tag.
 		e.Want = []string{"Tag " + f.text("ref")}
+	case event == "pull_request":
+		e.Want = changedPullRequest(f["number"], f.text("action"),
+			"opened", "closed", "reopened", "synchronized", "label_updated", "label_cleared", "edited")
 	}
 	return e, err
 }
@@ -185,7 +208,8 @@ func gogs(file string, body []byte) (Example, error) {
 // bitbucket reads a webhook of Bitbucket Cloud.
 func bitbucket(file string, body []byte) (Example, error) {
 	f, err := parse(body)
-	event := strings.NewReplacer("pull-request-", "pullrequest:", "pr_", "pullrequest:").Replace(file)
+	event := strings.NewReplacer("pull-request-", "pullrequest:", "pr_", "pullrequest:",
+		"declined", "rejected", "merged", "fulfilled").Replace(file)
 	switch {
 	case strings.HasPrefix(file, "push") || file == "repo-push":
 		event = "repo:push"
@@ -195,6 +219,8 @@ func bitbucket(file string, body []byte) (Example, error) {
 	e := Example{Source: "bitbucket", Header: map[string]string{
 		"X-Event-Key": event, "X-Hook-Uuid": "7f3c1a52-0b61-4a7c-9d1e-4a3c8f0b2e11", "X-Attempt-Number": "1",
 	}, Body: body}
+	e.Want = changedPullRequest(f.object("pullrequest")["id"], event,
+		"pullrequest:created", "pullrequest:updated", "pullrequest:fulfilled", "pullrequest:rejected")
 	for _, change := range f.object("push").list("changes") {
 		switch change.text("new", "type") {
 		case "branch":
@@ -211,6 +237,8 @@ func bitbucketServer(_ string, body []byte) (Example, error) {
 	f, err := parse(body)
 	event := f.text("eventKey")
 	e := Example{Source: "bitbucket-server", Header: map[string]string{"X-Event-Key": event}, Body: body}
+	e.Want = changedPullRequest(f.object("pullRequest")["id"], event,
+		"pr:opened", "pr:from_ref_updated", "pr:modified", "pr:merged", "pr:declined", "pr:deleted")
 	for _, change := range f.list("changes") {
 		e.Want = append(e.Want, pushed(change.text("ref", "id"), change.text("toHash"))...)
 	}
@@ -225,6 +253,8 @@ func azureDevOps(_ string, body []byte) (Example, error) {
 	body = bytes.ReplaceAll(body, []byte(azureDevOpsTest), []byte("5d2f8a14-6c3b-4e0f-8b77-1c9a2e4f6d30"))
 	f, err := parse(body)
 	e := Example{Source: "azure-devops", Body: body}
+	e.Want = changedPullRequest(f.object("resource")["pullRequestId"], f.text("eventType"),
+		"git.pullrequest.created", "git.pullrequest.updated", "git.pullrequest.merged")
 	for _, update := range f.object("resource").list("refUpdates") {
 		e.Want = append(e.Want, pushed(update.text("name"), update.text("newObjectId"))...)
 	}

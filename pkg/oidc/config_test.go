@@ -131,6 +131,18 @@ func TestExpressions_Bounded(t *testing.T) {
 		"formatted":              `'%s'.format([claims.sub]) == ''`,
 		"a range":                `lists.range(1000000).size() > 0`,
 		"found":                  `claims.sub.find('a') == ''`,
+		"a chain of macros":      `claims.?sub` + strings.Repeat(`.optMap(a, a)`, 60) + `.hasValue()`,
+		"lists of twice a list":  `[[1]]` + strings.Repeat(`.map(a, [a, a])`, 60) + `.exists(a, a != a)`,
+		"maps of twice a map":    `[{1: 1}]` + strings.Repeat(`.map(a, {1: a, 2: a})`, 60) + `.exists(a, a != a)`,
+		"a message of twice a value": `[google.protobuf.Value{}]` + strings.Repeat(
+			`.map(a, google.protobuf.Struct{fields: {'a': a, 'b': a}})`, 20) + `.exists(a, a != a)`,
+		"many loops": `[[1]]` + strings.Repeat(`.map(a, a)`, 200) + `.exists(a, a != a)`,
+		"a list that grows": `[[` + numbers + `]]` + strings.Repeat(`.map(a, a+a+a+a+a+a+a+a)`, 6) +
+			`.exists(a, 2 in a)`,
+		"a list mapped often": `[[` + numbers + `]]` + strings.Repeat(`.map(a, [`+numbers+`].map(b, a))`, 3) +
+			`.exists(a, a != a)`,
+		"a text that grows":     `['1']` + strings.Repeat(`.map(a, a+a+a+a+a+a+a+a)`, 7) + `.exists(a, a != a)`,
+		"many equal, in a list": `[` + numbers + `].all(i, [` + numbers + `].all(j, [dyn(claims)] == [dyn(claims)]))`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := strings.Replace(withKeys(t, anyConfig, issuer), `"!claims.sub.startsWith('evil')"`,
@@ -188,6 +200,7 @@ func TestExpressions_Time(t *testing.T) {
 	letters := strings.Repeat("a", 15_000)
 	for name, expression := range map[string]string{
 		"the longest match": `claims.text.matches('^(a?){40}b$')`,
+		"equal lists":       `dyn(claims.list).all(x, [dyn(claims)] == [dyn(claims)])`,
 		"loops":             `dyn(claims.list).all(x, dyn(claims.list).all(y, x + y >= 0))`,
 	} {
 		config := strings.Replace(withKeys(t, anyConfig, issuer), `"!claims.sub.startsWith('evil')"`,

@@ -13,7 +13,10 @@ import (
 
 	"github.com/google/cel-go/cel"
 	celast "github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/operators"
+	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/common/types/traits"
 	"k8s.io/apimachinery/pkg/util/version"
 	authenticationcel "k8s.io/apiserver/pkg/authentication/cel"
 	apiservercel "k8s.io/apiserver/pkg/cel"
@@ -30,9 +33,12 @@ const (
 	// maxPatternSize bounds regular expressions, in instructions. matchCost is what to match a byte by the largest
 	// costs.
 	maxPatternSize, matchCost = 200, 20
+	// maxLoops bounds the loops of an expression: the type of what is built in loops has a depth of its own for each.
+	maxLoops = 8
 )
 
-// costs are what calls cost when they are evaluated. CEL takes matches for much cheaper than it can be.
+// costs are what calls cost when they are evaluated. CEL takes matches for much cheaper than it can be, and counts only
+// the values of a list, not those of the lists in it.
 type costs struct{ library.CostEstimator }
 
 // CallCost returns the cost of a call; nil is the default of CEL.
@@ -42,16 +48,47 @@ func (c *costs) CallCost(function, overloadID string, args []ref.Val, result ref
 			return new(uint64(len(text)+1) * matchCost)
 		}
 	}
+	var size uint64
+	switch function {
+	case operators.Equals, operators.NotEquals:
+		size = sizeOf(args[0]) + sizeOf(args[1])
+	case operators.In, operators.Add: // the list, and what is added to one
+		size = sizeOf(args[1])
+	}
+	if size > 1 {
+		return &size
+	}
 	return c.CostEstimator.CallCost(function, overloadID, args, result)
 }
 
-// functions are the functions that expressions may call, besides operators. CEL has others whose result can be much
-// larger than its estimated cost, such as replace and join.
+// sizeOf returns the number of values in a list or map, and in those in it; 0 for another value.
+func sizeOf(value ref.Val) (size uint64) {
+	switch v := value.(type) {
+	case *types.Optional:
+		if v.HasValue() {
+			return sizeOf(v.GetValue())
+		}
+	case traits.Lister:
+		for it := v.Iterator(); it.HasNext() == types.True; {
+			size += 1 + sizeOf(it.Next())
+		}
+	case traits.Mapper:
+		for it := v.Iterator(); it.HasNext() == types.True; {
+			size += 1 + sizeOf(v.Get(it.Next()))
+		}
+	}
+	return size
+}
+
+// functions are the functions and macros that expressions may call, besides operators. CEL has others whose result can
+// be much larger than its estimated cost, such as replace and join; and macros that repeat what they are called on, a
+// chain of which takes forever to compile, such as optMap.
 var functions = map[string]bool{
-	"bool": true, "contains": true, "double": true, "dyn": true, "duration": true, "endsWith": true, "getDate": true,
-	"getDayOfWeek": true, "getHours": true, "has": true, "hasValue": true, "int": true, "lowerAscii": true,
-	"matches": true, "optMap": true, "orValue": true, "size": true, "split": true, "startsWith": true, "string": true,
-	"substring": true, "timestamp": true, "trim": true, "type": true, "uint": true, "upperAscii": true, "value": true,
+	"all": true, "bool": true, "contains": true, "double": true, "duration": true, "dyn": true, "endsWith": true,
+	"exists": true, "exists_one": true, "filter": true, "getDate": true, "getDayOfWeek": true, "getHours": true,
+	"has": true, "hasValue": true, "int": true, "lowerAscii": true, "map": true, "matches": true, "orValue": true,
+	"size": true, "split": true, "startsWith": true, "string": true, "substring": true, "timestamp": true, "trim": true,
+	"type": true, "uint": true, "upperAscii": true, "value": true,
 }
 
 // compiler compiles the expressions of the kube-apiserver's AuthenticationConfiguration within bounds.
@@ -72,7 +109,7 @@ func newCompiler() (compiler, error) {
 	if err != nil {
 		return compiler{}, fmt.Errorf("could not bound the cost of CEL expressions: %w", err)
 	}
-	parser, err := cel.NewEnv(cel.OptionalTypes())
+	parser, err := cel.NewEnv(cel.OptionalTypes(), cel.ClearMacros()) // macros are checked before they are expanded
 	if err != nil {
 		return compiler{}, fmt.Errorf("could not create a parser of CEL expressions: %w", err)
 	}
@@ -107,15 +144,51 @@ func (c compiler) check(expression string) error {
 		return nil //nolint:nilerr // the compilation reports it
 	}
 	var problem error
+	loops := 0
 	celast.PreOrderVisit(parsed.NativeRep().Expr(), celast.NewExprVisitor(func(e celast.Expr) {
-		if e.Kind() == celast.CallKind && problem == nil {
+		switch {
+		case problem != nil:
+		case e.Kind() == celast.CallKind:
 			problem = c.checkCall(e.AsCall())
+			if isLoop(e.AsCall()) {
+				loops++
+			}
+		case repeats(e):
+			problem = errors.New("a list or map of several values may have only texts, numbers and the like in it")
 		}
 	}))
+	if problem == nil && loops > maxLoops {
+		problem = fmt.Errorf("an expression may call %s %d times", strings.Join(loopMacros, ", "), maxLoops)
+	}
 	if problem != nil {
 		return &apiservercel.Error{Type: apiservercel.ErrorTypeInvalid, Detail: problem.Error()}
 	}
 	return nil
+}
+
+// loopMacros are the macros whose argument is evaluated for each value of a list or map.
+var loopMacros = []string{"all", "exists", "exists_one", "filter", "map"}
+
+func isLoop(call celast.CallExpr) bool { return slices.Contains(loopMacros, call.FunctionName()) }
+
+// repeats reports whether an expression puts several values together that are not constant. Of lists that have another
+// one twice, each is twice as expensive to compare.
+func repeats(e celast.Expr) bool {
+	var values []celast.Expr
+	switch e.Kind() { //nolint:exhaustive // others have no values
+	case celast.ListKind:
+		values = e.AsList().Elements()
+	case celast.MapKind:
+		for _, entry := range e.AsMap().Entries() {
+			values = append(values, entry.AsMapEntry().Value())
+		}
+	case celast.StructKind:
+		for _, field := range e.AsStruct().Fields() {
+			values = append(values, field.AsStructField().Value())
+		}
+	}
+	isVariable := func(e celast.Expr) bool { return e.Kind() != celast.LiteralKind }
+	return len(values) > 1 && slices.ContainsFunc(values, isVariable)
 }
 
 func (c compiler) checkCall(call celast.CallExpr) error {

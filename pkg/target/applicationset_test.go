@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"k8s.io/client-go/util/workqueue"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/apis/postern"
@@ -385,6 +387,38 @@ func TestApplicationSet_AsksOnceMore(t *testing.T) {
 		change("")
 	}
 	eventually(t, "asked again", asked)
+}
+
+// An ApplicationSet that was held after a request was served is not refreshed once more, also if the cache does not know
+// that it is held.
+func TestApplicationSet_AsksNotWhileHeld(t *testing.T) {
+	held := setWith(fmt.Sprintf("%q: %q", postern.AnnotationHold, "frozen"), gitGenerator(shop, "main"))
+	for name, test := range map[string]struct {
+		cached string
+		want   []string
+	}{
+		"known":   {held, nil},
+		"unknown": {setWith("", gitGenerator(shop, "main")), []string{"PATCH fieldManager=postern"}},
+	} {
+		api := newFakeAPIServer(t, held)
+		api.path = applicationSetPath
+		api.serve(applicationSets, &answer{text: test.cached})
+		writer, _ := newTestWriter(t, api, startCache(t, api))
+		eventually(t, "filled", func() bool { _, found := writer.cache.get(appsSet); return found })
+		r := regenerator{
+			client: writer.clients[postern.TargetApplicationSet], cache: writer.cache,
+			queue: workqueue.NewTypedDelayingQueue[postern.TargetKey](),
+		}
+		r.process(t.Context(), appsSet)
+		r.queue.ShutDown()
+		requested, object := api.seen()
+		if diff := cmp.Diff(test.want, requested, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: requests (-want +got):\n%s", name, diff)
+		}
+		if strings.Contains(object, refreshKey) {
+			t.Errorf("%s: refreshed while it is held: %s", name, object)
+		}
+	}
 }
 
 func TestApplicationSet_IsServed(t *testing.T) {

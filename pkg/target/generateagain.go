@@ -91,13 +91,16 @@ func (r *regenerator) work(ctx context.Context) {
 	}
 }
 
-// process asks for a second refresh, unless another one was requested meanwhile.
+// process asks for a second refresh, unless the ApplicationSet is held, or another one was requested meanwhile.
 func (r *regenerator) process(ctx context.Context, key postern.TargetKey) {
 	obj, ok := r.cache.get(key)
 	if !ok {
 		return
 	}
 	if _, pending := obj.GetAnnotations()[argov1alpha1.AnnotationApplicationSetRefresh]; pending {
+		return
+	}
+	if _, held := HoldOf(obj.GetAnnotations()); held {
 		return
 	}
 	err := r.ask(ctx, key, obj)
@@ -112,6 +115,7 @@ func (r *regenerator) ask(ctx context.Context, key postern.TargetKey, obj object
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
 	b := newPatchBuilder(obj.GetAnnotations(), Request{}, &planState{})
+	b.testAnnotation(postern.AnnotationHold)
 	b.annotate(argov1alpha1.AnnotationApplicationSetRefresh, lastRefresh)
 	patch, err := json.Marshal(slices.Concat(b.tests, b.edits))
 	if err != nil {

@@ -135,6 +135,31 @@ func TestLeastPrivilege_ApplicationSet(t *testing.T) {
 	w.mayNeitherCreateNorDelete(objects, "apps", "status")
 }
 
+// A target is held after a rollback by hand, also if its owner has released it by "false", and is never released.
+func TestLeastPrivilege_Hold(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.application("shop", nil)
+	hold := []change{{"a hold", `{"metadata": {"annotations": {"postern.dev/hold": "RolledBack: x"}}}`}}
+	other := []change{{"another annotation", `{"metadata": {"annotations": {"postern.dev/held": "x"}}}`}}
+	release := []change{
+		{"another hold", `{"metadata": {"annotations": {"postern.dev/hold": "x"}}}`},
+		{"a release", `{"metadata": {"annotations": {"postern.dev/hold": "false"}}}`},
+		{"no hold", `{"metadata": {"annotations": {"postern.dev/hold": null}}}`},
+	}
+	for _, target := range []struct {
+		resource schema.GroupVersionResource
+		name     string
+	}{{gatewaySyncs, "web"}, {applications, "shop"}} {
+		objects := w.asPostern().Resource(target.resource).Namespace(w.Namespace)
+		w.mustOnlyAllow(objects, target.name, hold, other)
+		w.hold(target.resource.GroupResource().String(), target.name, "false")
+		w.mustOnlyAllow(objects, target.name, hold, other)
+		w.kubectl("", "annotate", "--overwrite", target.resource.GroupResource().String(), target.name, holdKey+"=true")
+		w.mustOnlyAllow(objects, target.name, nil, release)
+	}
+}
+
 // mayNeitherCreateNorDelete fails the test unless all operations except changes of an object itself are rejected.
 func (w *world) mayNeitherCreateNorDelete(objects dynamic.ResourceInterface, object string, subresources ...string) {
 	w.T.Helper()

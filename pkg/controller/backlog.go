@@ -26,8 +26,7 @@ const (
 	CauseNamespaceBytes   = "NamespaceBytes"   // the records of the namespace are too large
 )
 
-// Backlog refuses deliveries whose records have no room. Pending and held records can't be deleted to make
-// room.
+// Backlog refuses deliveries whose records have no room. Pending and held records can't be deleted to make room.
 type Backlog struct {
 	// Index is the usage of all records.
 	Index *RecordIndex

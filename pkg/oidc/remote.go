@@ -95,10 +95,7 @@ func (r *remote) wait(ctx context.Context, d time.Duration) {
 	r.mu.Lock()
 	soonest := r.began.Add(minFetchInterval).Sub(r.now())
 	r.mu.Unlock()
-	if soonest <= 0 || soonest >= d {
-		soonest = min(max(soonest, 0), d)
-	}
-	again := time.NewTimer(soonest)
+	again := time.NewTimer(min(max(soonest, 0), d))
 	defer again.Stop()
 	select {
 	case <-ctx.Done():

@@ -37,11 +37,10 @@ func ValidateUnchanged(updated, old *postern.WebhookDelivery) field.ErrorList {
 	return errs
 }
 
-// maxPendingMetadataBytes bounds the metadata of a pending or held record, with managedFields, once a client has grown
-// it.
-// These records can't be deleted to make room, and only their size at creation counts against the namespace's share
-// before they are stored.
-const maxPendingMetadataBytes = 4 << 10
+// maxUnfinishedMetadataBytes bounds the metadata of a pending or held record, with managedFields, once a client has
+// grown it. These records can't be deleted to make room, and only their size at creation counts against the namespace's
+// share before they are stored.
+const maxUnfinishedMetadataBytes = 4 << 10
 
 func isUnfinished(d *postern.WebhookDelivery) bool {
 	return d.Status.Phase == postern.DeliveryPending || d.Status.Phase == postern.DeliveryHeld
@@ -66,11 +65,11 @@ func validateGrowth(updated, old *postern.WebhookDelivery) field.ErrorList {
 	switch {
 	case err != nil:
 		return field.ErrorList{field.InternalError(metadataPath, err)}
-	case isUnfinished(updated) && metadata > maxPendingMetadataBytes:
+	case isUnfinished(updated) && metadata > maxUnfinishedMetadataBytes:
 		return field.ErrorList{field.Forbidden(metadataPath, fmt.Sprintf(
 			"may take at most %d bytes of JSON, with managedFields, while the delivery is pending or held: change "+
 				"it later",
-			maxPendingMetadataBytes))}
+			maxUnfinishedMetadataBytes))}
 	case requested > MaxRecordBytes-roomToRecord:
 		return field.ErrorList{field.TooLong(metadataPath, "", MaxRecordBytes-roomToRecord)}
 	case size > MaxFinalBytes:

@@ -110,6 +110,7 @@ json() {
                 }
                 plain = plain c
             }
+            gsub(/→/, "->", plain)
             gsub(/[^ -~]/, "?", plain)
             return plain
         }' "$1"
@@ -299,7 +300,11 @@ while :; do
     fi
     delay=$pause
     [ "${retry_after:-0}" -le "$delay" ] || delay=$retry_after
-    [ "$(($(now) + delay))" -lt "$deadline" ] || finish "$pending" "$phase" "gave up after $timeout s: $last"
+    if [ "$(($(now) + delay))" -ge "$deadline" ]; then
+        code=$pending
+        [ "$phase" != Held ] || code=$held
+        finish "$code" "$phase" "gave up after $timeout s: $last"
+    fi
     sleep "$delay" >/dev/null 2>&1 & # so that a signal ends it at once
     wait "$!"
     pause=$((pause * 2))

@@ -207,6 +207,11 @@ func TestDeliver_ExitCodes(t *testing.T) {
 			answers: []http.HandlerFunc{record("Held", "by"), record("Held", "by"), record("Applied", "")},
 			env:     map[string]string{"POSTERN_ON_HELD": "wait"}, phase: "Applied", sleeps: []string{"1", "2"},
 		},
+		"held at the timeout": {
+			answers: []http.HandlerFunc{record("Held", "by")},
+			env:     map[string]string{"POSTERN_ON_HELD": "wait", "POSTERN_TIMEOUT": "1s"},
+			code:    script.Held, phase: "Held",
+		},
 		"pending, and applied": {
 			answers: []http.HandlerFunc{
 				record("Pending", ""), record("Pending", ""), record("Pending", ""), record("Pending", ""),
@@ -280,6 +285,16 @@ func checkRequests(t *testing.T, requests []received, want int) {
 			got.authorization != "Bearer "+secretToken || got.body["ref"] != "v1.4.0" {
 			t.Errorf("got %+v", got)
 		}
+	}
+}
+
+// The arrow of a change is readable in a log that is printed as ASCII.
+func TestDeliver_PrintsArrows(t *testing.T) {
+	t.Parallel()
+	server := serveAnswers(t, record("Applied", `stoker.io/requested-ref "v1.3.0" → "v1.4.0"`))
+	got := newDelivering(t, server).run.Do(t)
+	if want := `stoker.io/requested-ref "v1.3.0" -> "v1.4.0"`; !strings.Contains(got.Out, want) {
+		t.Errorf("got %s, want %q", got, want)
 	}
 }
 

@@ -60,8 +60,13 @@ func (b *patchBuilder) checkHold(kind targetKind, obj object, places ...place) *
 	return b.onHold(reason, holdMessage(targetKeyOf(kind, obj), why))
 }
 
+// holdMessage says why a target is held, if the annotation does, and how to release it.
 func holdMessage(key postern.TargetKey, why string) string {
-	return fmt.Sprintf("held (%s), until it is released: %s", text.Truncate(why, maxHoldBytes), ReleaseCommand(key))
+	held := "held"
+	if why != "" && why != "true" {
+		held += " (" + text.Truncate(why, maxHoldBytes) + ")"
+	}
+	return held + ", until it is released: " + ReleaseCommand(key)
 }
 
 func (b *patchBuilder) onHold(reason, message string) *decision {

@@ -23,6 +23,11 @@ func (e *examiner) examineConfiguration(ctx context.Context) {
 	if e.object == nil {
 		return
 	}
+	if why, held := target.HoldOf(e.object.GetAnnotations()); held {
+		e.report(Warning, e.kubectlHere("annotate", e.groupKind(), e.Target.Name, v1alpha1.AnnotationHold+"-"),
+			"%s is %q, so deliveries are held. The newest is written once the annotation is removed",
+			v1alpha1.AnnotationHold, why)
+	}
 	convert := runtime.DefaultUnstructuredConverter.FromUnstructured
 	var err error
 	switch e.Target.Kind {
@@ -46,6 +51,9 @@ func (e *examiner) examineConfiguration(ctx context.Context) {
 	if err != nil {
 		e.report(Unknown, "", "could not understand %s: %v", e.targetName(), err)
 		return
+	}
+	if events, present := e.object.GetAnnotations()[target.AnnotationDeployOn]; present && !e.sendsImages() {
+		e.report(Note, "", "it takes git refs only from the events in %s, %q", target.AnnotationDeployOn, events)
 	}
 	e.examineFollowTags()
 }

@@ -209,7 +209,11 @@ func (e *examiner) reportOutcome(ctx context.Context, o outcome, what string) {
 	case o.result == "Pending" && isOneOf(o.reason, "", "NotReached", "Paced"):
 		e.report(Note, "", "%s is in progress, or waits for its turn: %s", what, o.message)
 	case o.result == "Held":
-		e.report(Warning, e.why(o.delivery), "%s is held: %s", what, o.message)
+		message := o.message
+		if !strings.HasPrefix(message, "held") { // as in "held (a freeze), until it is released"
+			message = "held: " + message
+		}
+		e.report(Warning, e.why(o.delivery), "%s is %s", what, message)
 	case o.isFault():
 		e.report(Fault, e.remedy(ctx, o), "%s is %s (%s): %s", what, o.result, o.reason, o.message)
 	case o.reason == "NothingRequested":

@@ -105,6 +105,10 @@ func (e *examiner) readLogs(ctx context.Context) bool {
 		e.cannotRead("Postern's log in "+system+what, err)
 		return false
 	}
+	if len(pods.Items) == 0 {
+		e.report(Unknown, "", "there is no Pod of Postern in %s. Where it runs, search its log for %q", system,
+			rejectedInLog)
+	}
 	read := false
 	for i := range pods.Items {
 		log, err := e.readLog(ctx, &pods.Items[i])

@@ -67,6 +67,21 @@ func TestRefusalsIn_AfterALongLine(t *testing.T) {
 	}
 }
 
+// Postern may run outside of the cluster, as "make up" starts it.
+func TestExamineCredentials_WithoutPods(t *testing.T) {
+	var got []Finding
+	e := &examiner{
+		Cluster: &cli.Cluster{Namespace: "demo", Kubernetes: kubefake.NewClientset()},
+		found:   func(f Finding) { got = append(got, f) },
+	}
+	e.examineCredentials(t.Context())
+	want := []Finding{{Level: Unknown, Message: "there is no Pod of Postern in postern-system. Where it runs, search " +
+		`its log for "Rejected a delivery"`}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("findings (-want +got):\n%s", diff)
+	}
+}
+
 // Senders can make the log so long that its end is not read.
 func TestExamineCredentials_OfPartOfTheLog(t *testing.T) {
 	for size, want := range map[int]Level{maxLogBytes - 1: OK, maxLogBytes: Unknown} {

@@ -5,6 +5,7 @@ package story
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -33,9 +34,10 @@ func (t *TargetStory) explain(live *liveTarget) {
 func (t *TargetStory) outcome() string {
 	meaning := Meaning(t.Reason)
 	switch {
-	case t.Reason == "TakenBack", t.Result == v1alpha1.TargetFailed, t.Result == v1alpha1.TargetPending,
-		t.Result == v1alpha1.TargetHeld:
+	case t.Reason == "TakenBack", t.Result == v1alpha1.TargetFailed, t.Result == v1alpha1.TargetPending:
 		return withDetail(meaning, t.Message)
+	case t.Result == v1alpha1.TargetHeld:
+		return strings.TrimSpace(meaning + holdSays(t.Message))
 	case t.Result == v1alpha1.TargetWritten && t.Reason == "Requested":
 		return t.got()
 	case t.Result == v1alpha1.TargetWritten:
@@ -46,8 +48,28 @@ func (t *TargetStory) outcome() string {
 	return meaning
 }
 
-// got says what the target had before and got.
+// messageOfHold is what the server says of a held target: why, if the annotation has a reason, and how to release it,
+// which is an advice here; or of a delivery that is held itself.
+var messageOfHold = regexp.MustCompile(
+	`^(?:held(?: \((?:RolledBack: )?(.*)\))?, until it is released: .*|the delivery is held: (.*))$`)
+
+// holdSays repeats the reason for a hold, if it has one.
+func holdSays(message string) string {
+	found := messageOfHold.FindStringSubmatch(message)
+	if found == nil {
+		found = []string{"", message}
+	}
+	if why := strings.Join(found[1:], ""); why != "" {
+		return " The hold says: " + why + "."
+	}
+	return ""
+}
+
+// got says what the target had before and got. An ApplicationSet has no ref.
 func (t *TargetStory) got() string {
+	if t.Kind == v1alpha1.TargetApplicationSet {
+		return "Argo CD was asked to run its generators."
+	}
 	if t.PreviousRef == "" || t.PreviousRef == t.Ref {
 		return "It got " + t.Ref + "."
 	}

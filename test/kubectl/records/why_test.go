@@ -96,6 +96,29 @@ func TestWhy_NamesWhatCameLater(t *testing.T) {
 	w.expect(w.run("why", "third"), 0, "by-hand")
 }
 
+func TestWhy_Held(t *testing.T) {
+	w := newWorld(t)
+	w.Create(testcluster.GatewaySyncs, testcluster.GatewaySync("plant"))
+	for why, want := range map[string]string{
+		"freeze (until Monday)": "once that is released. The hold says: freeze (until Monday).\n",
+		"true":                  "once that is released.\n",
+	} {
+		w.MustKubectl(t, "", "annotate", "gatewaysync.stoker.io/plant", "-n", w.Namespace, "--overwrite",
+			v1alpha1.AnnotationHold+"="+why)
+		w.Eventually(testcluster.Patience, func() error { // Postern has seen it
+			w.deliver("held", toPlant("v1.1.0"))
+			r := w.run("why", "held")
+			w.MustKubectl(t, "", "delete", "whd", "held", "-n", w.Namespace)
+			if r.code != 2 || !strings.Contains(r.out, "It is held. A hold keeps it from being written; ") ||
+				!strings.Contains(r.out, want) ||
+				!strings.Contains(r.out, "kubectl annotate gatewaysyncs.stoker.io plant "+v1alpha1.AnnotationHold+"- ") {
+				return fmt.Errorf("got %s", r.out)
+			}
+			return nil
+		})
+	}
+}
+
 func TestWhy_ForPrograms(t *testing.T) {
 	w := newWorld(t)
 	w.Create(testcluster.GatewaySyncs, testcluster.GatewaySync("plant"))

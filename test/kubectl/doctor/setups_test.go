@@ -308,7 +308,7 @@ rules:
 		name: "taken back", objects: []string{testcluster.GatewaySync("plant")}, allowed: []string{plant},
 		sent: ref(plant, "v1"), refused: "202 Applied",
 		after: func(r *run) {
-			r.kubectl("", "annotate", "--overwrite", "gatewaysync", "plant", "stoker.io/requested-ref=v0")
+			r.kubectl("", "annotate", "--overwrite", "gatewaysync", "plant", "stoker.io/requested-ref=by-hand")
 		},
 		question: []string{toPlant, sender}, level: doctor.Warning, step: "Deliveries",
 		cause: []string{"taken back by another client", "kubectl"},
@@ -317,6 +317,16 @@ rules:
 				return r.wantField(`{.metadata.annotations.stoker\.io/requested-ref}`, "v1", "gatewaysync", "plant")
 			})
 		},
+		accepted: ref(plant, "v2"),
+	},
+	{
+		name: "held", objects: []string{testcluster.GatewaySync("plant")}, allowed: []string{plant},
+		sent: ref(plant, "v1"), refused: "202 Applied",
+		after: func(r *run) {
+			r.kubectl("", "annotate", "gatewaysync", "plant", "postern.dev/hold=freeze until Monday")
+		},
+		question: []string{toPlant, sender}, level: doctor.Warning, step: "Configuration",
+		cause:    []string{`postern.dev/hold is "freeze until Monday", so deliveries are held`},
 		accepted: ref(plant, "v2"),
 	},
 	{

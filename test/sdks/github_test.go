@@ -91,28 +91,48 @@ func TestGitHub_WorkflowRunsThatPassNothing(t *testing.T) {
 	}
 }
 
-// Deployments contain the run that made them. They request nothing, with any header.
+// Deployments and their statuses contain the run that made them. They request nothing, with any header: all who can
+// push may report that a deployment succeeded.
 func TestGitHub_DeploymentIsNoRun(t *testing.T) {
 	run := completedRun()
-	event := &github.DeploymentEvent{
-		Deployment: &github.Deployment{
-			Ref: github.Ptr("main"), SHA: github.Ptr(commit), Environment: github.Ptr("production"),
+	deployment := &github.Deployment{
+		Ref: github.Ptr("main"), SHA: github.Ptr(commit), Environment: github.Ptr("production"),
+	}
+	status := &github.DeploymentStatusEvent{
+		Action: github.Ptr("created"), Deployment: deployment, Repo: run.Repo, Sender: run.Sender,
+		DeploymentStatus: &github.DeploymentStatus{
+			State: github.Ptr("success"), Environment: github.Ptr("production"),
 		},
-		WorkflowRun: run.WorkflowRun, Repo: run.Repo, Sender: run.Sender,
 	}
-	body, err := json.Marshal(struct {
-		Action string `json:"action"`
-		*github.DeploymentEvent
-	}{"completed", event})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"deployment", "workflow_run", ""} {
-		got, err := payload.DecodeSigned(payload.Input{
-			Source: "github", Header: http.Header{"X-Github-Event": {name}}, Body: body,
-		})
-		if err == nil && len(got.Events) > 0 {
-			t.Errorf("as %q: got %+v", name, got)
+	completed := *status
+	completed.Action = run.Action
+	for name, event := range map[string]any{
+		"deployment": struct {
+			Action string `json:"action"`
+			*github.DeploymentEvent
+		}{"completed", &github.DeploymentEvent{
+			Deployment: deployment, WorkflowRun: run.WorkflowRun, Repo: run.Repo, Sender: run.Sender,
+		}},
+		"deployment_status":             withRun{status, run.WorkflowRun},
+		"a completed deployment_status": withRun{&completed, run.WorkflowRun},
+	} {
+		body, err := json.Marshal(event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, header := range []string{"deployment", "deployment_status", "workflow_run", ""} {
+			got, err := payload.DecodeSigned(payload.Input{
+				Source: "github", Header: http.Header{"X-Github-Event": {header}}, Body: body,
+			})
+			if err == nil && len(got.Events) > 0 {
+				t.Errorf("%s as %q: got %+v", name, header, got)
+			}
 		}
 	}
+}
+
+// withRun is the status of a deployment with the run that made it, which go-github leaves out.
+type withRun struct {
+	*github.DeploymentStatusEvent
+	WorkflowRun *github.WorkflowRun `json:"workflow_run"`
 }

@@ -47,7 +47,7 @@ func (b *patchBuilder) checkHold(kind targetKind, obj object, places ...place) *
 		return nil
 	}
 	if why := b.request.Hold; why != "" {
-		return b.onHold(ReasonDeliveryHeld, "the delivery is held: "+text.Truncate(why, maxHoldBytes))
+		return b.onHold(ReasonDeliveryHeld, "the delivery is held: "+text.Plain(why, maxHoldBytes))
 	}
 	why, held := HoldOf(b.annotations)
 	if !held {
@@ -64,7 +64,7 @@ func (b *patchBuilder) checkHold(kind targetKind, obj object, places ...place) *
 func holdMessage(key postern.TargetKey, why string) string {
 	held := "held"
 	if why != "" && why != "true" {
-		held += " (" + text.Truncate(why, maxHoldBytes) + ")"
+		held += " (" + text.Plain(why, maxHoldBytes) + ")"
 	}
 	return held + ", until it is released: " + ReleaseCommand(key)
 }

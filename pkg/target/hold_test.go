@@ -298,3 +298,21 @@ func (m *holdModel) ref() string {
 	_, object := m.api.seen()
 	return requestedIn(parse(m.T, postern.TargetGatewaySync, object))
 }
+
+// Who may annotate a target or a delivery writes nothing else to the terminals of those who read messages.
+func TestHold_MessageIsPlain(t *testing.T) {
+	for name, why := range map[string]string{"target": "\x1b[2J\nreleased \u202e", "delivery": ""} {
+		request := Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "generic"}, At: noon,
+			Received: minute(2)}
+		document := heldPlant("v1")
+		if why == "" {
+			document, request.Hold = plantAt("v1"), "\x1b[2J\nreleased \u202e"
+		} else {
+			document = strings.Replace(document, `"freeze until Monday"`, `"\u001b[2J\nreleased \u202e"`, 1)
+		}
+		got := decide(t, parse(t, postern.TargetGatewaySync, document), request)
+		if !got.OnHold || !strings.Contains(got.Message, "?[2J released ?") {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+}

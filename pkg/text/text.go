@@ -7,6 +7,7 @@ package text
 import (
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 const ellipsis = "…"
@@ -18,6 +19,18 @@ func Truncate(s string, limit int) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:limit-len(ellipsis)], "") + ellipsis
+}
+
+// Plain returns the beginning of s as Truncate does, in one line, with a question mark for each character that can't be
+// printed.
+func Plain(s string, limit int) string {
+	s = strings.Join(strings.Fields(Truncate(s, limit)), " ")
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 // maxQuoted bounds a quoted text, in bytes.

@@ -37,3 +37,18 @@ func TestQuote_ShortAndSafe(t *testing.T) {
 		}
 	}
 }
+
+func TestPlain_ShortAndSafe(t *testing.T) {
+	for s, want := range map[string]string{
+		"":                            "",
+		"a freeze, “é”":               "a freeze, “é”",
+		"two\r\n\tlines\n":            "two lines",
+		"\x1b[2J\u202eno\u0000\xff":   "?[2J?no?\ufffd",
+		strings.Repeat("é", 11):       strings.Repeat("é", 8) + "…",
+		strings.Repeat("\u2028x", 99): "x x x x…",
+	} {
+		if got := Plain(s, 20); got != want {
+			t.Errorf("Plain(%q) = %q, want %q", s, got, want)
+		}
+	}
+}

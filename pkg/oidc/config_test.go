@@ -39,6 +39,7 @@ func TestParse(t *testing.T) {
 		"of another kind":  {"apiVersion: v1\nkind: ConfigMap\n" + issuerWith(username), "apiVersion and kind"},
 		"anonymous access": {"anonymous: {enabled: true}\n" + issuerWith(username), "not an object with a list jwt"},
 		"an unknown field": {issuerWith("  claimValidationRule: []\n"), `unknown field "jwt[0].claimValidationRule"`},
+		"a long field":     {issuerWith("  ? " + strings.Repeat("x", 16<<10) + "\n  : 1\n"), "unknown field"},
 		"a field twice":    {issuerWith(username + username), "not an object"},
 		"a secret":         {"hunter2", "not an object"},
 		"a secret's key":   {"hunter2: x", "not an object"},
@@ -79,6 +80,8 @@ func TestParse(t *testing.T) {
 				t.Errorf("got %q, want %q", err, test.says)
 			case err != nil && strings.Contains(err.Error(), "hunter2"):
 				t.Errorf("the error repeats the value: %v", err)
+			case err != nil && (len(err.Error()) > maxProblemBytes || strings.Contains(err.Error(), "\n")):
+				t.Errorf("the error is too long for the log: %v", err)
 			case err == nil:
 				issuers.Close()
 			}

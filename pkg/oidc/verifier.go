@@ -16,6 +16,7 @@ package oidc
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -75,7 +76,7 @@ func (v *Verifier) Parse(namespace string, value []byte) (credential.Issuers, er
 	}
 	c, err := decodeConfiguration(value)
 	if err != nil {
-		return nil, err
+		return nil, errors.New(oneLine(err))
 	}
 	flow := fairness.Flow{Namespace: namespace}
 	all := &issuers{verifier: v, flow: flow}

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/test/testcluster"
 )
 
 const holdKey = "postern.dev/hold"
@@ -174,6 +175,33 @@ func TestHold_OfOneOfSeveralTargets(t *testing.T) {
 	done := w.inPhase(push.Name, v1alpha1.DeliveryApplied)
 	mustHaveResults(t, done, map[string]string{"a": written, "b": written})
 	w.mustHold(applications, "b", "postern.dev/requested-revision", firstCommit)
+}
+
+// Of the refreshes of an ApplicationSet that were held, one suffices.
+func TestHold_OfApplicationSet(t *testing.T) {
+	w := newWorld(t)
+	w.Create(applicationSets, testcluster.ApplicationSet("apps"))
+	w.hold("applicationsets.argoproj.io", "apps", "freeze until Monday")
+	const refresh = "argocd.argoproj.io/application-set-refresh"
+	for _, name := range []string{"first", "second"} {
+		w.kubectl(delivery(name, toApps+", ref: main"), "create", "--filename=-")
+		if d := w.recorded(name); d.Status.Phase != v1alpha1.DeliveryHeld || d.Status.Reason != "Held" {
+			t.Errorf("got %+v", d.Status)
+		}
+	}
+	w.inPhase("first", v1alpha1.DeliverySuperseded)
+	if d := w.recorded("second"); d.Status.Phase != v1alpha1.DeliveryHeld {
+		t.Errorf("got %+v", d.Status)
+	}
+	if at, found := w.Get(applicationSets, "apps").GetAnnotations()[refresh]; found {
+		t.Errorf("the ApplicationSet was refreshed at %s", at)
+	}
+
+	w.release("applicationsets.argoproj.io", "apps")
+	w.inPhase("second", v1alpha1.DeliveryApplied)
+	if _, found := w.Get(applicationSets, "apps").GetAnnotations()[refresh]; !found {
+		t.Error("the ApplicationSet is not refreshed")
+	}
 }
 
 func TestHold_TargetDeletedMeanwhile(t *testing.T) {

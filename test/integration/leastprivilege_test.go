@@ -94,6 +94,7 @@ var ofAnyObject = []change{
 	{"no annotations", `{"metadata": {"annotations": null}}`},
 	{"another annotation", `{"metadata": {"annotations": {"example.com/new": "b"}}}`},
 	{"an opt-in of the owner", `{"metadata": {"annotations": {"postern.dev/follow-tags": "*"}}}`},
+	{"an opt-out of the owner", `{"metadata": {"annotations": {"postern.dev/hold-rollbacks": "false"}}}`},
 	{"a field outside spec", `{"status": {"conditions": []}}`},
 }
 
@@ -130,6 +131,7 @@ func TestLeastPrivilege_ApplicationSet(t *testing.T) {
 		{"a generator", `[{"op": "add", "path": "/spec/generators/-", "value": {"list": {"elements": []}}}]`},
 		{"the template", `[{"op": "replace", "path": "/spec/template/spec/project", "value": "other"}]`},
 		{"a ref", `{"metadata": {"annotations": {"postern.dev/requested-ref": "v1"}}}`},
+		{"a hold", `{"metadata": {"annotations": {"postern.dev/hold": "RolledBack: x"}}}`},
 		{"what it follows", `{"metadata": {"annotations": {"postern.dev/follow-repositories": "*"}}}`},
 	}, ofAnyObject[:len(ofAnyObject)-1]...)) // its status is a subresource
 	w.mayNeitherCreateNorDelete(objects, "apps", "status")
@@ -145,6 +147,8 @@ func TestLeastPrivilege_Hold(t *testing.T) {
 	release := []change{
 		{"another hold", `{"metadata": {"annotations": {"postern.dev/hold": "x"}}}`},
 		{"a release", `{"metadata": {"annotations": {"postern.dev/hold": "false"}}}`},
+		{"a release with a request",
+			`{"metadata": {"annotations": {"postern.dev/hold": null, "postern.dev/event-time": "{}"}}}`},
 		{"no hold", `{"metadata": {"annotations": {"postern.dev/hold": null}}}`},
 	}
 	for _, target := range []struct {

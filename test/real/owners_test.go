@@ -28,6 +28,7 @@ const keptByApplicationSet = `
     - postern.dev/requested-by
     - postern.dev/requested-revision
     - postern.dev/event-time
+    - postern.dev/hold
     - argocd.argoproj.io/refresh-timestamp
   ignoreApplicationDifferences:
   - jsonPointers: [/spec/source/targetRevision, /spec/source/kustomize, /spec/source/helm]
@@ -112,7 +113,7 @@ func (w *world) waitTakenBack(delivery string) {
 			return err
 		}
 		if !meta.IsStatusConditionFalse(record.Status.Conditions, v1alpha1.ConditionKept) {
-			return fmt.Errorf("the record has the conditions %v, want Held to be false", record.Status.Conditions)
+			return fmt.Errorf("the record has the conditions %v, want Kept to be false", record.Status.Conditions)
 		}
 		return nil
 	})

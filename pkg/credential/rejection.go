@@ -71,12 +71,12 @@ type Rejection struct {
 // that clients can't probe for targets or missing secrets. It has no angle brackets, which JSON would escape.
 func (r *Rejection) Error() string {
 	var b strings.Builder
-	switch {
+	switch { // other credentials, if there are any, are mended next
 	case r.tokenProblem != "":
-		b.WriteString("the OIDC token shown " + tokenProblems[r.tokenProblem] + "; ")
+		return "the OIDC token shown " + tokenProblems[r.tokenProblem]
 	case r.showedToken:
-		b.WriteString("the OIDC token shown is valid only if " + SecretName + " in the namespace trusts its issuer, " +
-			"under the key " + oidcKey + ", and its audience and claims are as required there; ")
+		return "the OIDC token shown is valid only if " + SecretName + " in the namespace trusts its issuer, " +
+			"under the key " + oidcKey + ", and its audience and claims are as required there"
 	}
 	if r.Reason == ReasonNoCredential {
 		b.WriteString("no credential was shown: ")

@@ -75,6 +75,8 @@ func TestRejection_SaysWhatToDo(t *testing.T) {
 		"and ?secret= only from senders that support nothing else"
 	const identity = "; or authenticate to the Kubernetes API, for example with a ServiceAccount token"
 	token := header("X-Gitlab-Token", "other")
+	// What another sender should do instead is nothing to a job that has a token.
+	trusted := header("X-Webhook-OIDC-Token", idToken("one", ""))
 	for _, tc := range []struct {
 		name    string
 		config  Config
@@ -84,6 +86,12 @@ func TestRejection_SaysWhatToDo(t *testing.T) {
 		{"no credential", Config{RequireSecret: true}, Attempt{}, "no credential was shown: " + remedy},
 		{"not accepted", Config{RequireSecret: true}, Attempt{Header: token},
 			"the credential shown was not accepted: " + remedy},
+		{"an unreadable OIDC token", Config{RequireSecret: true}, Attempt{Header: header("X-Webhook-OIDC-Token", "x")},
+			"the OIDC token shown is not a JWT in compact form with iss and exp: send the ID token itself, " +
+				"without Bearer"},
+		{"an OIDC token that is not trusted", Config{RequireSecret: true}, Attempt{Header: trusted},
+			"the OIDC token shown is valid only if postern-webhook-secrets in the namespace trusts its issuer, " +
+				"under the key oidc, and its audience and claims are as required there"},
 		{"identity suffices", Config{RequireSecret: true, IdentityIsCredential: true}, Attempt{},
 			"no credential was shown: " + remedy + identity},
 		{"Authorization is a token", Config{RequireSecret: true, IdentityIsCredential: true},

@@ -84,6 +84,9 @@ func repeatAnswer(record *postern.WebhookDelivery, note string) *postern.Webhook
 	answer := record.DeepCopy()
 	answer.Status.Reason = ReasonAlreadyDelivered
 	created := record.CreationTimestamp.UTC().Format("2006-01-02 15:04:05 MST")
+	if phase := record.Status.Phase; phase == postern.DeliveryPending || phase == postern.DeliveryHeld {
+		note += ": " + record.Status.Message // what the sender waits for
+	}
 	answer.Status.Message = "this is a repeat of a delivery of " + created + note
 	return answer
 }

@@ -116,6 +116,10 @@ func TestDedup_AnsweredWithFirstAndRetriesFailed(t *testing.T) {
 				s.Phase != test.phase || answer.UID != first.UID {
 				t.Errorf("answered %s: %s, %s, %q", answer.Name, s.Phase, s.Reason, s.Message)
 			}
+			if why := first.Status.Message; test.phase == "Pending" && first.Status.Phase == "Pending" &&
+				answer.Status.Message != repeated+": "+why {
+				t.Errorf("the answer is %q, want why it is pending: %q", answer.Status.Message, why)
+			}
 			tried := p.requests[written:]
 			if len(tried) != test.writes {
 				t.Errorf("the target was written %d times, want %d", len(tried), test.writes)

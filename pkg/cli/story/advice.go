@@ -39,7 +39,8 @@ func worstResult(d *v1alpha1.WebhookDelivery) *v1alpha1.TargetResult {
 		return nil
 	}
 	for _, kind := range []v1alpha1.TargetResultType{
-		v1alpha1.TargetFailed, v1alpha1.TargetPending, v1alpha1.TargetHeld, v1alpha1.TargetSuperseded, v1alpha1.TargetSkipped,
+		v1alpha1.TargetFailed, v1alpha1.TargetPending, v1alpha1.TargetHeld, v1alpha1.TargetSuperseded,
+		v1alpha1.TargetSkipped,
 	} {
 		isKind := func(r v1alpha1.TargetResult) bool { return r.Result == kind }
 		if i := slices.IndexFunc(d.Status.Targets, isKind); i >= 0 {
@@ -115,7 +116,8 @@ func (s subject) release() string {
 	case s.result == nil:
 		return ""
 	}
-	return s.kubectl("annotate", cli.KindOf(s.result.Kind).Resource.GroupResource().String(), s.result.Name, v1alpha1.AnnotationHold+"-")
+	resource := cli.KindOf(s.result.Kind).Resource.GroupResource()
+	return s.kubectl("annotate", resource.String(), s.result.Name, v1alpha1.AnnotationHold+"-")
 }
 
 // acceptCommits opts a GatewaySync in. An Application can't be made to accept the commits of another repository.

@@ -11,10 +11,9 @@ func TestHoldSays(t *testing.T) {
 		"held (freeze)" + released: " The hold says: freeze.",
 		"held (f (2))" + released:  " The hold says: f (2).",
 		"held" + released:          "",
-		"held (RolledBack: kubectl-edit set stoker.io/requested-ref from \"v2\" back to \"v1\")" + released: " The hold " +
-			"says: kubectl-edit set stoker.io/requested-ref from \"v2\" back to \"v1\".",
-		"the delivery is held: awaits approval": " The hold says: awaits approval.",
-		"":                                      "",
+		`held (RolledBack: x set y from "v2" back to "v1")` + released: ` The hold says: x set y from "v2" back to "v1".`,
+		"the delivery is held: awaits approval":                        " The hold says: awaits approval.",
+		"":                                                             "",
 	} {
 		if got := holdSays(message); got != want {
 			t.Errorf("%q: got %q, want %q", message, got, want)

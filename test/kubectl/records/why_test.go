@@ -111,7 +111,7 @@ func TestWhy_Held(t *testing.T) {
 			w.MustKubectl(t, "", "delete", "whd", "held", "-n", w.Namespace)
 			if r.code != 2 || !strings.Contains(r.out, "It is held. A hold keeps it from being written; ") ||
 				!strings.Contains(r.out, want) ||
-				!strings.Contains(r.out, "kubectl annotate gatewaysyncs.stoker.io plant "+v1alpha1.AnnotationHold+"- ") {
+				!strings.Contains(r.out, "kubectl annotate gatewaysyncs.stoker.io plant postern.dev/hold- ") {
 				return fmt.Errorf("got %s", r.out)
 			}
 			return nil

@@ -161,14 +161,10 @@ func (applicationKind) decide(obj object, r Request, s *planState) decision {
 		b.previous = toUpdate[0].revision()
 	}
 	slot := applicationKind{}.gitSlot(r)
-	if stale := b.checkStale(slot); stale != nil {
+	if stale := cmp.Or(b.checkStale(slot), b.checkStaleInOneSource(slot, allSources)); stale != nil {
 		return *stale
 	}
-	if stale := b.checkStaleAcrossSlots(slot); stale != nil && len(allSources()) == 1 {
-		return *stale // several sources may be of several repositories
-	}
-	places := b.revisionPlaces(slot, toUpdate, allSources)
-	if held := b.checkHold(applicationKind{}, app, places...); held != nil {
+	if held := b.checkHold(applicationKind{}, app, b.revisionPlaces(slot, toUpdate, allSources)...); held != nil {
 		return *held
 	}
 	b.awaited = awaitedCommit(sourcesOf(&app.Spec), toUpdate, r)
@@ -186,6 +182,16 @@ func (applicationKind) decide(obj object, r Request, s *planState) decision {
 		b.changeTime(AnnotationRequestedAt)
 	}
 	return b.build(note, unfit, managerNote(app, len(toUpdate) > 0))
+}
+
+// checkStaleInOneSource is checkStaleAcrossSlots of an Application with one source: several may be of several
+// repositories.
+func (b *patchBuilder) checkStaleInOneSource(slot string, allSources func() []appSource) *decision {
+	stale := b.checkStaleAcrossSlots(slot)
+	if stale == nil || len(allSources()) != 1 {
+		return nil
+	}
+	return stale
 }
 
 // revisionPlaces returns the fields that a request for a git ref would set. An Application with one source has one

@@ -67,10 +67,9 @@ func (gatewaySyncKind) decide(obj object, r Request, s *planState) decision {
 	current := b.readAnnotations(key, AnnotationRequestedRevision)
 	requested, present := current[key]
 	if r.Again {
-		if held := b.checkHold(gatewaySyncKind{}, sync); held != nil {
-			return *held
-		}
-		return b.requestAgain(key, stokerv1alpha1.AnnotationRequestedAt, false, func() {})
+		return b.unlessHeld(gatewaySyncKind{}, sync, func() decision {
+			return b.requestAgain(key, stokerv1alpha1.AnnotationRequestedAt, false, func() {})
+		})
 	}
 	b.previous = cmp.Or(requested, sync.Spec.Git.Ref)
 	if r.Image != nil || r.isChart() {

@@ -60,6 +60,14 @@ func (b *patchBuilder) checkHold(kind targetKind, obj object, places ...place) *
 	return b.onHold(reason, holdMessage(targetKeyOf(kind, obj), why))
 }
 
+// unlessHeld returns the decision of decide, or the one about a request that may not be written now.
+func (b *patchBuilder) unlessHeld(kind targetKind, obj object, decide func() decision) decision {
+	if held := b.checkHold(kind, obj); held != nil {
+		return *held
+	}
+	return decide()
+}
+
 // holdMessage says why a target is held, if the annotation does, and how to release it.
 func holdMessage(key postern.TargetKey, why string) string {
 	held := "held"

@@ -25,7 +25,7 @@ func changedBy(obj object, manager, field string) object {
 	at := metav1.NewTime(noon.Add(time.Hour))
 	obj.SetManagedFields([]metav1.ManagedFieldsEntry{{
 		Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate, Time: &at,
-		FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte(field)},
+		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(field),
 	}})
 	return obj
 }

@@ -45,6 +45,9 @@ type watermark struct {
 	After time.Time `json:"after,omitzero"`
 	// Received is when Postern received the event, by its Clock.
 	Received time.Time `json:"received"`
+	// Redelivered is set if the event was delivered again on purpose: what was received before that does not replace
+	// it, whenever it happened.
+	Redelivered bool `json:"redelivered,omitempty"`
 	// Commit is the commit that the status of an Application should show because of the event; see refresher. It is
 	// empty if no source tracks the ref, and in the watermarkCache.
 	Commit string `json:"commit,omitempty"`
@@ -54,7 +57,9 @@ type watermark struct {
 }
 
 func (r Request) watermark() watermark {
-	return watermark{By: r.Source, Time: r.EventTime().UTC(), Received: r.Received.UTC()}
+	return watermark{
+		By: r.Source, Time: r.EventTime().UTC(), Received: r.Received.UTC(), Redelivered: r.Override,
+	}
 }
 
 // isOf reports whether a watermark is of the request.
@@ -222,10 +227,14 @@ func (b *patchBuilder) receivedBefore(m watermark) bool {
 }
 
 // supersededBy reports whether the request is older than m: by the sender's times if they are comparable, otherwise by
-// receipt. A request with Override is superseded only when it is retried, by requests received after it.
+// receipt. A request with Override is superseded only when it is retried, by requests received after it, and supersedes
+// all that were received before it.
 func (b *patchBuilder) supersededBy(m watermark) bool {
 	if b.request.Override {
 		return b.request.Retry && b.receivedBefore(m)
+	}
+	if m.Redelivered && b.receivedBefore(m) {
+		return true
 	}
 	if late, known := m.happenedLater(b.request); known {
 		return late

@@ -123,6 +123,7 @@ func TestWatermark_SlotKeepsLatest(t *testing.T) {
 		m.After = minute(happened)
 		return m
 	}
+	again := func(m watermark) watermark { m.Redelivered = true; return m }
 	timed, untimed := at("github", 10), after(10)
 	for _, test := range []struct {
 		name string
@@ -136,12 +137,13 @@ func TestWatermark_SlotKeepsLatest(t *testing.T) {
 		{"of an unknown time, of another sender", timed, event("v2", "gitlab", 0, 30), at("gitlab", 0)},
 		{"a second of an unknown time", untimed, event("v2", "github", 0, 30), after(10)},
 		{"a newer one after that", untimed, event("v2", "github", 15, 30), at("github", 15)},
-		{"on purpose, older", timed, onPurpose(event("v0", "github", 5, 30)), at("github", 10)},
-		{"on purpose, newer", timed, onPurpose(event("v0", "github", 15, 30)), at("github", 15)},
-		{"on purpose, older, of another sender", timed, onPurpose(event("v0", "gitlab", 5, 30)), at("gitlab", 5)},
-		{"on purpose, of an unknown time", timed, onPurpose(event("v0", "github", 0, 30)), after(10)},
+		{"on purpose, older", timed, onPurpose(event("v0", "github", 5, 30)), again(at("github", 10))},
+		{"on purpose, newer", timed, onPurpose(event("v0", "github", 15, 30)), again(at("github", 15))},
+		{"on purpose, older, of another sender", timed, onPurpose(event("v0", "gitlab", 5, 30)),
+			again(at("gitlab", 5))},
+		{"on purpose, of an unknown time", timed, onPurpose(event("v0", "github", 0, 30)), again(after(10))},
 		{"on purpose, older, after one of an unknown time", untimed, onPurpose(event("v0", "github", 5, 30)),
-			at("github", 10)},
+			again(at("github", 10))},
 	} {
 		recorded := watermarkSet{slotGit: test.last}
 		recorded.record(slotGit, test.r)
@@ -217,5 +219,21 @@ func TestWatermark_SlotsOfSources(t *testing.T) {
 		if got := slotOf(test.kind, r); got != test.want {
 			t.Errorf("%s, %q: got %q, want %q", test.kind, test.repository, got, test.want)
 		}
+	}
+}
+
+// A request that was received before a redelivery does not undo it when it is retried or released later, although its
+// event happened later.
+func TestRedelivery_OutlastsWhatWasReceivedBefore(t *testing.T) {
+	late := event("v3", "github", 9, 22)
+	late.Retry = true
+	document, _ := oneByOne(t, postern.TargetGatewaySync, plantAt("v2"), event("v2", "github", 5, 21))
+	document, results := oneByOne(t, postern.TargetGatewaySync, document, onPurpose(event("v1", "github", 1, 23)), late,
+		event("v4", "github", 10, 24))
+	if results[1] != ReasonSuperseded {
+		t.Errorf("got %q", results)
+	}
+	if got := requestedIn(parse(t, postern.TargetGatewaySync, document)); got != "v4" {
+		t.Errorf("got %s after a later request", got)
 	}
 }

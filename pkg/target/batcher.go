@@ -229,8 +229,7 @@ func supersededResult(r, written Request, result Result) (settled Result, ok boo
 	case result.Err != nil:
 		return result, isTargetError(result.Err)
 	case result.OnHold:
-		message := fmt.Sprintf("%q was requested after it, and replaces it while the target is held", written.Ref)
-		return Result{Reason: ReasonSuperseded, Message: message}, true
+		return result, true // the record of written may get lost; see Contest
 	case !result.Held:
 		late, _ := written.watermark().happenedLater(r)
 		return result, late // then r is stale too

@@ -106,8 +106,9 @@ func TestHold_SetDuringWrite(t *testing.T) {
 	}
 }
 
-// Concurrent requests for a held target: only the newest waits.
-func TestHold_Coalesces(t *testing.T) {
+// Of concurrent requests for a held target all wait: the delivery of the newest is not recorded yet, and may never be.
+// Contest supersedes the others.
+func TestHold_Coalesced(t *testing.T) {
 	api := newFakeAPIServer(t, heldPlant("v0"))
 	writer, _ := newTestWriter(t, api, nil)
 	own := event("v4", "github", 4, 24)
@@ -115,7 +116,7 @@ func TestHold_Coalesces(t *testing.T) {
 	results := writer.writeBatch(t.Context(), plant, []Request{
 		event("v1", "github", 1, 21), event("v3", "github", 3, 23), event("v2", "github", 2, 22), own,
 	})
-	for i, want := range []string{ReasonSuperseded, ReasonHeld, ReasonSuperseded, ReasonDeliveryHeld} {
+	for i, want := range []string{ReasonHeld, ReasonHeld, ReasonHeld, ReasonDeliveryHeld} {
 		if results[i].Reason != want {
 			t.Errorf("request %d: got %+v, want %s", i, results[i], want)
 		}

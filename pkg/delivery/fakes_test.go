@@ -49,7 +49,7 @@ type fakes struct {
 
 	// What the fakes return and do: onStep gets the context of "record", "write" and "update".
 	onMutate, onValidate, onRecord, onUpdate func(*postern.WebhookDelivery) error
-	resolveErr, writeErr                     error
+	resolveErr, writeErr, contestErr         error
 	onGet                                    func() (*postern.WebhookDelivery, error)
 	outcome                                  target.Result
 	matches                                  func(target.Request) ([]target.Match, error)
@@ -240,7 +240,6 @@ func (f fakeTargets) writeOne(
 	return f.outcome, f.writeErr
 }
 
-// Stamp returns received, and one more microsecond in each further call.
 // Contest lets each request replace those received before it.
 func (f fakeTargets) Contest(
 	_ context.Context, key postern.TargetKey, requests []target.Request,
@@ -252,9 +251,10 @@ func (f fakeTargets) Contest(
 			results[i] = target.Result{Reason: target.ReasonSuperseded, Message: "replaced at " + key.Name}
 		}
 	}
-	return results, nil
+	return results, f.contestErr
 }
 
+// Stamp returns received, and one more microsecond in each further call.
 func (f fakeTargets) Stamp() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()

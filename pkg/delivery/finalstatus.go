@@ -17,6 +17,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/validation"
+	"postern.dev/postern/pkg/target"
 	"postern.dev/postern/pkg/text"
 )
 
@@ -185,10 +186,15 @@ func withoutDetails(d *postern.WebhookDelivery) {
 	d.Status.Message, d.Status.Conditions = "", nil
 }
 
-// withoutAnnotations also drops the client's annotations and labels, which Postern does not read.
+// withoutAnnotations also drops the client's annotations and labels, which Postern does not read, and shortens why the
+// delivery is held.
 func withoutAnnotations(d *postern.WebhookDelivery) {
 	withoutDetails(d)
+	why, held := target.HoldOf(d.Annotations)
 	d.Annotations, d.Labels = nil, nil
+	if held {
+		d.Annotations = map[string]string{postern.AnnotationHold: truncateText(why)}
+	}
 }
 
 const (

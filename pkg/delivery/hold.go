@@ -42,7 +42,12 @@ func holdOf(delivery *postern.WebhookDelivery) string {
 
 func isOnHold(r postern.TargetResult) bool { return r.Result == postern.TargetHeld }
 
-// wasHeldByTarget reports whether a pending result was held by its target before; see tryHeld.
+// wasHeld reports whether a pending result was held before; see tryHeld.
+func wasHeld(r postern.TargetResult) bool {
+	return wasHeldByTarget(r) || isPending(r) && r.Reason == target.ReasonDeliveryHeld
+}
+
+// wasHeldByTarget is wasHeld for a result that the target held.
 func wasHeldByTarget(r postern.TargetResult) bool {
 	return isPending(r) && (r.Reason == target.ReasonHeld || r.Reason == target.ReasonRolledBack)
 }
@@ -58,7 +63,7 @@ func HeldTargets(delivery *postern.WebhookDelivery) (keys []postern.TargetKey, a
 			keys = append(keys, key)
 		}
 	}
-	return keys, delivery.Status.Progress == nil
+	return keys, delivery.Status.Progress == nil && len(keys) > 0
 }
 
 // HeldSince returns when a delivery was last held or, once it is not held any more, released; zero if it never was.
@@ -100,13 +105,18 @@ func (d *Deliverer) Settle(ctx context.Context, key postern.TargetKey, deliverie
 		before[i] = delivery.DeepCopy()
 	}
 	err := d.contest(ctx, key, deliveries)
-	if apierrors.IsNotFound(err) {
+	switch {
+	case target.IsTransient(err): // whether the target is still held is unknown
+		return err
+	case apierrors.IsNotFound(err):
 		err = nil // the retry finds out
 	}
 	for i, delivery := range deliveries { // in order of receipt: those that others replace are superseded by now
 		var watch *targetWatch
 		if delivery.Status.Phase == postern.DeliveryHeld {
-			watch = d.release(ctx, key, delivery)
+			var tryErr error
+			watch, tryErr = d.release(ctx, key, delivery)
+			err = errors.Join(err, tryErr)
 		}
 		storeErr := d.storeSettled(ctx, before[i], delivery, watch)
 		if !apierrors.IsNotFound(storeErr) && !apierrors.IsConflict(storeErr) { // the watch delivers what has changed
@@ -138,7 +148,7 @@ func (d *Deliverer) contest(
 			results, owners = append(results, places[i]), append(owners, delivery)
 		}
 	}
-	if len(requests) < 2 || key.Name == "" {
+	if len(requests) == 0 || key.Name == "" {
 		return nil
 	}
 	lost, err := d.Targets.Contest(ctx, key, requests)
@@ -184,22 +194,39 @@ func heldTasksAt(key postern.TargetKey, delivery *postern.WebhookDelivery) (
 }
 
 // release tries a held delivery again at a target, or at all if the key has no name. It returns the watch of what it
-// has written; nil if it has tried nothing.
+// has written; nil if it has written nothing.
 func (d *Deliverer) release(
 	ctx context.Context, key postern.TargetKey, delivery *postern.WebhookDelivery,
-) (watch *targetWatch) {
-	before := slices.Clone(delivery.Status.Targets)
+) (watch *targetWatch, err error) {
 	if delivery.DeletionTimestamp != nil { // as if a finalizer did not keep it
 		d.tryHeld(delivery, func(postern.TargetResult) bool { return true })
 		d.setFailed(delivery, &refusal{ReasonDeleted, "the delivery was deleted while it was held"})
-		return nil
+		return nil, nil
 	}
-	d.tryHeld(delivery, func(r postern.TargetResult) bool {
+	watch, _ = d.retryWithHeld(ctx, delivery, func(r postern.TargetResult) bool {
 		return key.Name == "" || r.Kind == key.Kind && r.Name == key.Name
 	})
-	watch, _ = d.retry(ctx, delivery)
-	keepHeld(delivery, before)
-	return watch
+	if watch == nil && delivery.Status.Phase == postern.DeliveryHeld {
+		return nil, errNotTried
+	}
+	return watch, nil
+}
+
+// errNotTried means that the targets of a held delivery can't be found for now.
+var errNotTried = errors.New("the targets of a held delivery can't be found for now")
+
+// retryWithHeld is retry for a delivery that may be held at some targets. It also tries the wanted ones of those.
+func (d *Deliverer) retryWithHeld(
+	ctx context.Context, delivery *postern.WebhookDelivery, wanted func(postern.TargetResult) bool,
+) (watch *targetWatch, tried bool) {
+	before := delivery.Status.DeepCopy()
+	d.tryHeld(delivery, wanted)
+	watch, tried = d.retry(ctx, delivery)
+	if watch == nil && delivery.Status.Phase == postern.DeliveryPending && len(before.Targets) > 0 {
+		delivery.Status = *before // its targets can't be found for now
+	}
+	keepHeld(delivery, before.Targets)
+	return watch, tried
 }
 
 // tryHeld makes held results pending, so that a retry tries them.
@@ -256,11 +283,10 @@ func (d *Deliverer) storeSettled(
 // recordReleases sends an Event about each target at which a delivery was held, and went on.
 func (d *Deliverer) recordReleases(delivery *postern.WebhookDelivery, before []postern.TargetResult) {
 	for _, result := range delivery.Status.Targets {
-		wasHeld := func(old postern.TargetResult) bool {
+		heldBefore := slices.ContainsFunc(before, func(old postern.TargetResult) bool {
 			return isOnHold(old) && old.Kind == result.Kind && old.Name == result.Name && old.Ref == result.Ref
-		}
-		wentOn := !isOnHold(result) && result.Result != postern.TargetSuperseded
-		if wentOn && slices.ContainsFunc(before, wasHeld) && d.normalEvents.allows(delivery.Namespace, d.Now()) {
+		})
+		if heldBefore && isHeld(result) && d.normalEvents.allows(delivery.Namespace, d.Now()) {
 			d.recordEvent(delivery, result, corev1.EventTypeNormal, ReasonReleased,
 				fmt.Sprintf("%q was held, and is delivered", result.Ref))
 		}

@@ -5,10 +5,12 @@ package delivery
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -158,5 +160,128 @@ func TestHeldSince_IgnoresOlderMeaning(t *testing.T) {
 	setCondition(d, postern.ConditionHeld, metav1.ConditionFalse, ReasonTakenBack, "another client changed it", now)
 	if since := HeldSince(d); !since.IsZero() {
 		t.Errorf("got %v", since)
+	}
+}
+
+var written = target.Result{Held: true, Reason: target.ReasonRequested,
+	Changes: []target.Change{{Field: "ref", New: "v2.0.0"}}}
+
+// A target that is released gets what it waits for although another target of the delivery can't be written yet.
+func TestHold_ReleasedWhilePending(t *testing.T) {
+	p := newDefaultPipeline()
+	p.matches = matching("demo", "down", "shop")
+	p.atTarget = map[string]atTarget{"down": {err: unavailable(t)}, "shop": {outcome: onHold}}
+	d, err := p.Deliver(t.Context(), toAll(), pushOf(t, 1), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Drain()
+	retry := func(wantAtShop postern.TargetResultType) {
+		t.Helper()
+		if err := p.Resume(t.Context(), d, false); !errors.Is(err, ErrStillPending) {
+			t.Fatalf("got %v", err)
+		}
+		if at := d.Status.Targets; at[0].Result != postern.TargetPending || at[1].Result != wantAtShop {
+			t.Fatalf("got %+v", at)
+		}
+	}
+	before := d.DeepCopy()
+	retry(postern.TargetHeld)
+	if diff := cmp.Diff(before, d); diff != "" {
+		t.Errorf("a retry without progress changes the record (-before +after):\n%s", diff)
+	}
+	p.resolveErr, p.matches = nil, func(target.Request) ([]target.Match, error) { return nil, unavailable(t) }
+	retry(postern.TargetHeld)
+	p.matches, p.atTarget["shop"] = matching("demo", "down", "shop"), atTarget{outcome: written}
+	retry(postern.TargetWritten)
+	if meta.IsStatusConditionTrue(d.Status.Conditions, postern.ConditionHeld) {
+		t.Errorf("got %+v", d.Status.Conditions)
+	}
+}
+
+// What can't be read is not said to be released, and is tried again.
+func TestSettle_UnreadableStaysHeld(t *testing.T) {
+	for name, arrange := range map[string]func(*pipeline){
+		"target":        func(p *pipeline) { p.contestErr = unavailable(t) },
+		"search for it": func(p *pipeline) { p.resolveErr = unavailable(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newDefaultPipeline()
+			arrange(p)
+			record := heldRecord("first", 0)
+			before := record.DeepCopy()
+			err := p.Settle(t.Context(), shopKey, []*postern.WebhookDelivery{record})
+			if diff := cmp.Diff(before, record); diff != "" || err == nil || len(p.events) > 0 {
+				t.Errorf("got %v and the Events %q; the record (-before +after):\n%s", err, p.events, diff)
+			}
+		})
+	}
+}
+
+// A delivery that can't be written once it is released says why, and no longer that it is held.
+func TestSettle_PendingSaysWhy(t *testing.T) {
+	p := newDefaultPipeline()
+	p.atTarget = map[string]atTarget{"shop": {err: unavailable(t)}}
+	record := heldRecord("first", 0)
+	if err := p.Settle(t.Context(), shopKey, []*postern.WebhookDelivery{record}); err != nil {
+		t.Fatal(err)
+	}
+	r := record.Status.Targets[0]
+	if r.Reason != ReasonTargetUnavailable || strings.Contains(record.Status.Message, "held (") || len(p.events) > 0 {
+		t.Errorf("got %+v, %q, and the Events %q", r, record.Status.Message, p.events)
+	}
+}
+
+// A record for whose results there was no room is found by every release in the namespace, and does not lose its own
+// hold.
+func TestHeldTargets_WithoutResults(t *testing.T) {
+	record := heldRecord("first", 0)
+	record.Annotations = map[string]string{postern.AnnotationHold: "awaits approval", "note": "a"}
+	withoutAnnotations(record)
+	if why := holdOf(record); why != "awaits approval" || len(record.Annotations) != 1 {
+		t.Errorf("got the annotations %v", record.Annotations)
+	}
+	if keys, all := HeldTargets(record); len(keys) > 0 || all {
+		t.Errorf("got %v, all: %t", keys, all)
+	}
+}
+
+// Deliveries to more targets than a record lists are stored again only if something has changed: each update settles
+// them once more.
+func TestSettle_WideIsStable(t *testing.T) {
+	var names []string
+	for i := range maxResults + 200 {
+		names = append(names, fmt.Sprintf("app%04d", i))
+	}
+	p := newDefaultPipeline()
+	p.matches = matching("demo", names...)
+	p.outcome = written
+	p.atTarget = map[string]atTarget{}
+	for i := 0; i < len(names); i += 2 {
+		p.atTarget[names[i]] = atTarget{outcome: onHold}
+	}
+	d, err := p.Deliver(t.Context(), toAll(), pushOf(t, 1), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Drain()
+	settle := func() {
+		t.Helper()
+		everywhere := postern.TargetKey{Namespace: "demo"}
+		if err := p.Settle(t.Context(), everywhere, []*postern.WebhookDelivery{d}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for try := range 3 {
+		before := d.DeepCopy()
+		settle()
+		if diff := cmp.Diff(before.Status, d.Status); diff != "" {
+			t.Fatalf("try %d (-before +after):\n%s", try, diff)
+		}
+	}
+	p.atTarget = nil
+	settle()
+	if d.Status.Phase != postern.DeliveryApplied {
+		t.Errorf("got %s: %s", d.Status.Phase, d.Status.Message)
 	}
 }

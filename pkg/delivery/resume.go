@@ -89,7 +89,8 @@ func (d *Deliverer) resumePending(
 		d.setFailed(delivery, &refusal{ReasonDeleted, "the delivery was deleted before its targets could be written"})
 	} else {
 		var tried bool
-		watch, tried = d.retry(ctx, delivery)
+		// What was held at a target may be released by now.
+		watch, tried = d.retryWithHeld(ctx, delivery, func(postern.TargetResult) bool { return true })
 		if giveUp && tried && delivery.Status.Phase == postern.DeliveryPending {
 			d.setFailed(delivery, nil)
 		}
@@ -131,7 +132,8 @@ func (d *Deliverer) retry(ctx context.Context, delivery *postern.WebhookDelivery
 }
 
 // retryWrites executes the tasks that are not finished, and returns the results of all tasks in order. A result that is
-// still pending keeps its old text and time, so that a retry without progress does not update the record.
+// still pending keeps its old text and time, so that a retry without progress does not update the record, unless it was
+// held before.
 func (d *Deliverer) retryWrites(
 	ctx context.Context, tasks []task, before []postern.TargetResult, watch *targetWatch,
 ) []postern.TargetResult {
@@ -150,7 +152,7 @@ func (d *Deliverer) retryWrites(
 	}
 	for i, r := range resultsOf(d.write(ctx, again, false)) {
 		result := &results[places[i]]
-		if !isPending(*result) || !isPending(r) || isUntried(*result) && r.Reason != result.Reason {
+		if !isPending(*result) || !isPending(r) || wasHeld(*result) || isUntried(*result) && r.Reason != result.Reason {
 			*result = r
 		}
 	}

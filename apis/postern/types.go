@@ -101,7 +101,7 @@ func (k TargetKey) String() string {
 	return string(k.Kind) + " " + k.Namespace + "/" + k.Name
 }
 
-// AnnotationHold, on a target, holds all deliveries to it and, on a delivery, this one, until it is removed. Its value
+// AnnotationHold holds, on a target, all deliveries to it and, on a delivery, this one, until it is removed. Its value
 // says why. Only the value "false" holds nothing.
 const AnnotationHold = "postern.dev/hold"
 

@@ -76,7 +76,8 @@ func priorityOf(tried sets.Set[string]) int {
 	return 1
 }
 
-// countUnlisted counts the results that a record does not list, without pending ones, which get a result in each retry.
+// countUnlisted counts the results that a record does not list, without pending and held ones, which get a result in
+// each retry.
 func countUnlisted(p *postern.DeliveryProgress) map[postern.TargetResultType]int {
 	if p == nil {
 		return map[postern.TargetResultType]int{}

@@ -144,10 +144,7 @@ func (applicationKind) decide(obj object, r Request, s *planState) decision {
 		}
 		candidates = func() []appSource { return followed }
 	}
-	if refused := b.checkDeployOn(); refused != nil {
-		return *refused
-	}
-	origin, refused := b.checkOrigin(applicationKind{}, app)
+	origin, refused := b.checkGitRef(applicationKind{}, app)
 	if refused != nil {
 		return *refused
 	}

@@ -389,8 +389,8 @@ func TestApplicationSet_AsksOnceMore(t *testing.T) {
 	eventually(t, "asked again", asked)
 }
 
-// An ApplicationSet that was held after a request was served is not refreshed once more, also if the cache does not know
-// that it is held.
+// An ApplicationSet that was held after a request was served is not refreshed once more, even if the cache does not yet
+// have the hold.
 func TestApplicationSet_AsksNotWhileHeld(t *testing.T) {
 	held := setWith(fmt.Sprintf("%q: %q", postern.AnnotationHold, "frozen"), gitGenerator(shop, "main"))
 	for name, test := range map[string]struct {

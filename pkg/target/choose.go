@@ -117,6 +117,15 @@ func preferred(kind targetKind, obj object, first, second Request) bool {
 	return err == nil && lower.LessThan(higher)
 }
 
+// checkGitRef returns the decision about a request for a git ref whose event, or whose repository, is not one that the
+// target takes refs of; otherwise nil. note is that of checkOrigin.
+func (b *patchBuilder) checkGitRef(kind targetKind, obj object) (note string, refused *decision) {
+	if refused := b.checkDeployOn(); refused != nil {
+		return "", refused
+	}
+	return b.checkOrigin(kind, obj)
+}
+
 // checkOrigin returns the decision about a request by name for a commit of a repository that the target does not have.
 // A branch or tag of such a repository may be meant for it; note then says so.
 func (b *patchBuilder) checkOrigin(kind targetKind, obj object) (note string, refused *decision) {

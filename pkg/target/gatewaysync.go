@@ -87,10 +87,7 @@ func (gatewaySyncKind) decide(obj object, r Request, s *planState) decision {
 			return b.notFollowed(problem)
 		}
 	}
-	if refused := b.checkDeployOn(); refused != nil {
-		return *refused
-	}
-	note, refused := b.checkOrigin(gatewaySyncKind{}, sync)
+	note, refused := b.checkGitRef(gatewaySyncKind{}, sync)
 	switch {
 	case refused != nil:
 		return *refused

@@ -174,6 +174,14 @@ func (o *options) check(file string) error {
 	case o.dryRun == dryRunServer && o.method != "" && o.method != string(identity):
 		return errors.New("a dry run needs an identity of the cluster: leave out --method")
 	}
+	if err := o.checkMethod(); err != nil {
+		return err
+	}
+	return o.output.Validate()
+}
+
+// checkMethod checks how the flags say to authenticate.
+func (o *options) checkMethod() error {
 	if o.method == string(credential.MethodOIDC) && o.secretFile == "" {
 		return errors.New("an OIDC token is in no Secret: give it with --secret-file=FILE")
 	}
@@ -185,7 +193,7 @@ func (o *options) check(file string) error {
 	if o.secretFile != "" && len(setup.MethodsOf(o.source)) == 1 && setup.MethodsOf(o.source)[0] == identity {
 		return fmt.Errorf("%s can use no webhook secret: leave out --secret-file", setup.TitleOf(o.source))
 	}
-	return o.output.Validate()
+	return nil
 }
 
 // methods returns how the delivery may authenticate, best first. A dry run needs an identity.

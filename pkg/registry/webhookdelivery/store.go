@@ -132,10 +132,10 @@ func (s leasedStorage) GuaranteedUpdate(
 // of a pending record restart it. Later it runs from the creation, or from the time when the delivery was applied or
 // released: repeats counted in the record do not extend it. A held record does not expire, which is 0.
 func timeToLive(d *postern.WebhookDelivery, ttl time.Duration, now time.Time) time.Duration {
-	switch d.Status.Phase {
-	case postern.DeliveryHeld:
+	if d.Status.Phase == postern.DeliveryHeld {
 		return 0
-	case postern.DeliveryPending:
+	}
+	if d.Status.Phase == postern.DeliveryPending {
 		return ttl.Truncate(time.Second)
 	}
 	return max(timeLeft(d, ttl, now), time.Second)
@@ -146,10 +146,10 @@ func timeToLive(d *postern.WebhookDelivery, ttl time.Duration, now time.Time) ti
 // record may be kept for a second time to live, in which its delivery ends.
 func timeLeft(d *postern.WebhookDelivery, ttl time.Duration, now time.Time) time.Duration {
 	since := d.CreationTimestamp.Time
-	switch d.Status.Phase {
-	case postern.DeliveryHeld:
+	if d.Status.Phase == postern.DeliveryHeld {
 		return ttl.Truncate(time.Second)
-	case postern.DeliveryPending:
+	}
+	if d.Status.Phase == postern.DeliveryPending {
 		since = since.Add(ttl)
 	}
 	if held := meta.FindStatusCondition(d.Status.Conditions, postern.ConditionHeld); held != nil &&
@@ -241,8 +241,8 @@ func (s *Store) Evict(ctx context.Context, delivery *postern.WebhookDelivery) er
 	}
 	resource := s.store.DefaultQualifiedResource
 	notPending := func(_ context.Context, obj runtime.Object) error {
-		switch obj.(*postern.WebhookDelivery).Status.Phase {
-		case postern.DeliveryPending, postern.DeliveryHeld:
+		if phase := obj.(*postern.WebhookDelivery).Status.Phase; phase == postern.DeliveryPending ||
+			phase == postern.DeliveryHeld {
 			return apierrors.NewConflict(resource, delivery.Name, errors.New("the delivery is pending or held"))
 		}
 		return nil

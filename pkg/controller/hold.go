@@ -7,10 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
@@ -24,7 +27,9 @@ import (
 
 // Settler settles the deliveries that are held at a target.
 type Settler interface {
-	Settle(ctx context.Context, key postern.TargetKey, deliveries []*postern.WebhookDelivery) error
+	Settle(
+		ctx context.Context, key postern.TargetKey, heldAt func(postern.TargetKey) []*postern.WebhookDelivery,
+	) error
 }
 
 // HoldWatcher watches the holds of targets.
@@ -75,9 +80,8 @@ func (c *HoldController) Start(ctx context.Context) error {
 	defer stopInformers()
 	err = runner.Watch(source.TypedFunc[string](func(ctx context.Context, queue retryQueue) error {
 		registration, err := c.held.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc: func(obj any) { enqueueGroups(queue, obj) },
-			// A client may have removed the annotation of the delivery.
-			UpdateFunc: func(_, obj any) { enqueueGroups(queue, obj) },
+			AddFunc:    func(obj any) { enqueueGroups(queue, nil, obj) },
+			UpdateFunc: func(old, obj any) { enqueueGroups(queue, old, obj) },
 		})
 		if err != nil {
 			return err
@@ -101,8 +105,20 @@ func (c *HoldController) Start(ctx context.Context) error {
 	return runner.Start(ctx)
 }
 
-func enqueueGroups(queue retryQueue, obj any) {
+// enqueueGroups queues the groups of a delivery that may have to be settled: all if it is new, or if a client has
+// released or deleted it, and otherwise those that are new. That it is not held any more at some targets changes
+// nothing for the others.
+func enqueueGroups(queue retryQueue, old, obj any) {
 	groups, _ := indexByTarget(obj)
+	was, isUpdate := old.(*postern.WebhookDelivery)
+	is, ok := obj.(*postern.WebhookDelivery)
+	if isUpdate && ok && maps.Equal(was.Annotations, is.Annotations) &&
+		was.DeletionTimestamp.Equal(is.DeletionTimestamp) {
+		known, _ := indexByTarget(old)
+		groups = slices.DeleteFunc(groups, func(group string) bool {
+			return slices.Contains(known, group) && group != groupOfUnlisted(is.Namespace)
+		})
+	}
 	for _, group := range groups {
 		queue.Add(group)
 	}
@@ -146,8 +162,8 @@ func (c *HoldController) Reconcile(ctx context.Context, group string) (reconcile
 }
 
 func (c *HoldController) settle(ctx context.Context, group string) (err error) {
-	objects, err := c.held.GetIndexer().ByIndex(groupIndex, group)
-	if err != nil || len(objects) == 0 {
+	names, err := c.held.GetIndexer().IndexKeys(groupIndex, group)
+	if err != nil || len(names) == 0 {
 		return err
 	}
 	defer func() {
@@ -157,11 +173,23 @@ func (c *HoldController) settle(ctx context.Context, group string) (err error) {
 			err = errors.New("a mistake in Postern, see its log")
 		}
 	}()
-	held := make([]*postern.WebhookDelivery, len(objects))
-	for i, obj := range objects {
-		held[i] = obj.(*postern.WebhookDelivery).DeepCopy()
-	}
 	parts := strings.SplitN(group, "/", 3)
 	key := postern.TargetKey{Namespace: parts[0], Kind: postern.TargetKind(parts[1]), Name: parts[2]}
-	return c.settler.Settle(ctx, key, held)
+	return c.settler.Settle(ctx, key, c.heldAt())
+}
+
+// heldAt returns a function that returns copies of the deliveries that are held at a target, always the same ones.
+func (c *HoldController) heldAt() func(postern.TargetKey) []*postern.WebhookDelivery {
+	copies := map[types.UID]*postern.WebhookDelivery{}
+	return func(key postern.TargetKey) (deliveries []*postern.WebhookDelivery) {
+		objects, _ := c.held.GetIndexer().ByIndex(groupIndex, groupOfTarget(key)) // the index exists
+		for _, obj := range objects {
+			d := obj.(*postern.WebhookDelivery)
+			if copies[d.UID] == nil {
+				copies[d.UID] = d.DeepCopy()
+			}
+			deliveries = append(deliveries, copies[d.UID])
+		}
+		return deliveries
+	}
 }

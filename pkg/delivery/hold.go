@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/klog/v2"
 
 	"postern.dev/postern/apis/postern"
@@ -96,34 +97,73 @@ func setHeldCondition(d *postern.WebhookDelivery, held bool, now time.Time) {
 }
 
 // Settle is called for the deliveries that are held at a target when one of them, or the target, has changed. It
-// supersedes those that others replace, and writes the rest if they are released. If their records do not list all
-// targets, the name in key is empty. It changes the given deliveries. The error is from the storage, or of the target.
-func (d *Deliverer) Settle(ctx context.Context, key postern.TargetKey, deliveries []*postern.WebhookDelivery) error {
-	slices.SortStableFunc(deliveries, compareReceipts)
-	before := make([]*postern.WebhookDelivery, len(deliveries))
-	for i, delivery := range deliveries {
-		before[i] = delivery.DeepCopy()
-	}
-	err := d.contest(ctx, key, deliveries)
+// supersedes those that others replace, and writes the rest if they are released. heldAt returns the deliveries that
+// are held at a target, each time the same objects, which Settle changes. If their records do not list all targets, the
+// name in key is empty. The error is from the storage, or of the target.
+func (d *Deliverer) Settle(
+	ctx context.Context, key postern.TargetKey, heldAt func(postern.TargetKey) []*postern.WebhookDelivery,
+) error {
+	s := settlement{Deliverer: d, heldAt: heldAt, stored: map[*postern.WebhookDelivery]*postern.WebhookDelivery{}}
+	deliveries := s.at(key)
+	err := s.contest(ctx, key, deliveries)
 	switch {
 	case target.IsTransient(err): // whether the target is still held is unknown
 		return err
 	case apierrors.IsNotFound(err):
 		err = nil // the retry finds out
 	}
-	for i, delivery := range deliveries { // in order of receipt: those that others replace are superseded by now
+	s.contestElsewhere(ctx, deliveries)
+	for _, delivery := range s.seen { // in order of receipt: those that others replace are superseded by now
 		var watch *targetWatch
-		if delivery.Status.Phase == postern.DeliveryHeld {
+		if delivery.Status.Phase == postern.DeliveryHeld && slices.Contains(deliveries, delivery) {
 			var tryErr error
 			watch, tryErr = d.release(ctx, key, delivery)
 			err = errors.Join(err, tryErr)
 		}
-		storeErr := d.storeSettled(ctx, before[i], delivery, watch)
-		if !apierrors.IsNotFound(storeErr) && !apierrors.IsConflict(storeErr) { // the watch delivers what has changed
+		if storeErr := d.storeSettled(ctx, s.stored[delivery], delivery, watch); !apierrors.IsNotFound(storeErr) {
 			err = errors.Join(err, storeErr)
 		}
 	}
 	return err
+}
+
+// settlement is one call of Settle.
+type settlement struct {
+	*Deliverer
+	heldAt func(postern.TargetKey) []*postern.WebhookDelivery
+	// seen are the deliveries that may have been changed, and stored are they as they are stored.
+	seen   []*postern.WebhookDelivery
+	stored map[*postern.WebhookDelivery]*postern.WebhookDelivery
+}
+
+// at returns the deliveries that are held at a target, in order of receipt.
+func (s *settlement) at(key postern.TargetKey) []*postern.WebhookDelivery {
+	deliveries := s.heldAt(key)
+	slices.SortStableFunc(deliveries, compareReceipts)
+	for _, delivery := range deliveries {
+		if s.stored[delivery] == nil {
+			s.seen, s.stored[delivery] = append(s.seen, delivery), delivery.DeepCopy()
+		}
+	}
+	return deliveries
+}
+
+// contestElsewhere contests the deliveries that have been superseded at one target at their other targets. What
+// replaces a delivery at one target usually does so at all, and then one update of its record suffices.
+func (s *settlement) contestElsewhere(ctx context.Context, deliveries []*postern.WebhookDelivery) {
+	done := sets.New[postern.TargetKey]()
+	for _, delivery := range deliveries {
+		if equality.Semantic.DeepEqual(s.stored[delivery].Status, delivery.Status) {
+			continue
+		}
+		keys, _ := HeldTargets(delivery)
+		for _, key := range keys {
+			if !done.Has(key) && ctx.Err() == nil {
+				done.Insert(key)
+				_ = s.contest(ctx, key, s.at(key)) // what fails here is tried again in the turn of that target
+			}
+		}
+	}
 }
 
 func compareReceipts(a, b *postern.WebhookDelivery) int {
@@ -134,7 +174,7 @@ func compareReceipts(a, b *postern.WebhookDelivery) int {
 }
 
 // contest supersedes what other held deliveries replace at a target.
-func (d *Deliverer) contest(
+func (s *settlement) contest(
 	ctx context.Context, key postern.TargetKey, deliveries []*postern.WebhookDelivery,
 ) error {
 	var requests []target.Request
@@ -144,24 +184,28 @@ func (d *Deliverer) contest(
 		tasks, places := heldTasksAt(key, delivery)
 		for i, t := range tasks {
 			t.retry = true
-			requests = append(requests, t.request(d.Now()))
+			requests = append(requests, t.request(s.Now()))
 			results, owners = append(results, places[i]), append(owners, delivery)
 		}
 	}
 	if len(requests) == 0 || key.Name == "" {
 		return nil
 	}
-	lost, err := d.Targets.Contest(ctx, key, requests)
+	lost, err := s.Targets.Contest(ctx, key, requests)
 	if err != nil {
 		return err
 	}
+	losers := sets.New[*postern.WebhookDelivery]()
 	for i, outcome := range lost {
 		if outcome.Reason == target.ReasonSuperseded {
 			r := results[i]
+			losers.Insert(owners[i])
 			r.Result, r.Reason, r.Message = postern.TargetSuperseded, outcome.Reason, truncateText(outcome.Message)
-			r.Time = metav1.NewTime(d.Now())
-			setOutcome(owners[i], owners[i].Status.Targets, d.Now())
+			r.Time = metav1.NewTime(s.Now())
 		}
+	}
+	for delivery := range losers {
+		setOutcome(delivery, delivery.Status.Targets, s.Now())
 	}
 	return nil
 }

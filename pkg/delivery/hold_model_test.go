@@ -164,7 +164,9 @@ func (m *holdModel) deliver(push bool) {
 	event := postern.DeliveryEvent{Source: pickOf(m, "github", "generic"), Ref: pickOf(m, "v%d.0.0", "release-%d")}
 	event.Ref = fmt.Sprintf(event.Ref, m.IntN(6)) // also again what was requested before
 	if m.timed {
-		at := metav1.NewMicroTime(now.Add(time.Duration(m.IntN(40)-80) * time.Second))
+		// No two events are at the same time: which of those wins can depend on a third, also without holds.
+		unique := time.Duration(m.ids) * time.Microsecond
+		at := metav1.NewMicroTime(now.Add(time.Duration(m.IntN(40)-80)*time.Second + unique))
 		event.Source, event.Time = "github", &at
 	}
 	d := &postern.WebhookDelivery{
@@ -262,17 +264,23 @@ func (m *holdModel) approve() {
 
 // settle does what the HoldController does for a target.
 func (m *holdModel) settle(name string) {
-	var held []*postern.WebhookDelivery
-	for _, d := range m.records.all() {
-		if keys, _ := HeldTargets(d); slices.Contains(keys, modelKey(name)) {
-			held = append(held, d)
-		}
-	}
+	held := slices.DeleteFunc(m.records.all(), func(d *postern.WebhookDelivery) bool {
+		return d.Status.Phase != postern.DeliveryHeld
+	})
 	m.Shuffle(len(held), func(i, j int) { held[i], held[j] = held[j], held[i] })
+	stored := map[*postern.WebhookDelivery][]postern.TargetKey{}
+	for _, d := range held {
+		stored[d], _ = HeldTargets(d)
+	}
+	heldAt := func(key postern.TargetKey) []*postern.WebhookDelivery {
+		return slices.DeleteFunc(slices.Clone(held), func(d *postern.WebhookDelivery) bool {
+			return !slices.Contains(stored[d], key)
+		})
+	}
 	m.api.failures = m.IntN(20) / 19
-	err := m.replicas[0].Settle(m.Context(), modelKey(name), held)
+	err := m.replicas[0].Settle(m.Context(), modelKey(name), heldAt)
 	m.api.failures = 0
-	m.note("settle %d at %s: %v", len(held), name, err)
+	m.note("settle %d at %s: %v", len(heldAt(modelKey(name))), name, err)
 }
 
 // resume does what the RetryController does.

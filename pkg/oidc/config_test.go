@@ -197,6 +197,10 @@ func TestExpressions_CompiledAreBounded(t *testing.T) {
 	}
 }
 
+// tooLong is far above what the tests below measure, also on a busy machine with the race detector, and far below what
+// a cost that grows with the square of the input, or faster, takes.
+const tooLong = 5 * time.Second
+
 // An expression whose evaluation is as expensive as it may be takes little time.
 func TestExpressions_Time(t *testing.T) {
 	issuer := newSigner(t, "k1")
@@ -222,7 +226,7 @@ func TestExpressions_Time(t *testing.T) {
 			}
 		}
 		t.Logf("%s: %s", name, best)
-		if best > 500*time.Millisecond {
+		if best > tooLong {
 			t.Errorf("%s: took %s", name, best)
 		}
 	}
@@ -246,7 +250,7 @@ func TestParse_Time(t *testing.T) {
 			best = min(best, time.Since(start))
 		}
 		t.Logf("%s: %s", name, best)
-		if best > 500*time.Millisecond {
+		if best > tooLong {
 			t.Errorf("%s: took %s", name, best)
 		}
 	}

@@ -39,6 +39,7 @@ var served = []struct{ resource, kind, verbs, about string }{
 	{"gatewaysyncs/webhookdeliveries", "WebhookDelivery", "create, get",
 		"A sender's payload for one GatewaySync; get lists the deliveries to it."},
 	{"applications/webhookdeliveries", "WebhookDelivery", "create, get", "The same for one Application."},
+	{"applicationsets/webhookdeliveries", "WebhookDelivery", "create, get", "The same for one ApplicationSet."},
 	{"webhooksources/webhookdeliveries", "WebhookDelivery", "create, get",
 		"A sender's payload for all targets in the namespace that follow the pushed image or ref; get lists the " +
 			"deliveries of that type of sender."},

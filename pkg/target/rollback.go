@@ -21,7 +21,7 @@ const AnnotationHoldRollbacks = "postern.dev/hold-rollbacks"
 
 // A target was rolled back by hand if a field no longer has what Postern wrote there last, but something older: a lower
 // version or, where versions do not decide, what Postern replaced there before. The target itself shows that, so it
-// does not matter whether Postern ran at that time. What was removed, or is reset by Argo CD, is not rolled back.
+// does not matter whether Postern ran at that time. What was removed, or reset by a controller, is not rolled back.
 
 // writtenRef is what Postern wrote to the field of a slot, as the watermark of the slot records it.
 type writtenRef struct {
@@ -148,10 +148,11 @@ func (b *patchBuilder) hold(kind targetKind, obj object, p place, written, by st
 // maxManagerBytes bounds the name of a field manager in a text.
 const maxManagerBytes = 128
 
-// controllersOfArgoCD begin the names of the field managers that keep Applications as something else says: the
-// controllers of Argo CD and of Image Updater. The UI and the CLI write as argocd-server.
-var controllersOfArgoCD = []string{
+// resettingControllers begin the names of the field managers that keep Applications as something else says: the
+// controllers of Argo CD, of Image Updater, and of Flux. Argo CD's UI and CLI write as argocd-server.
+var resettingControllers = []string{
 	"argocd-controller", "argocd-application-controller", "argocd-applicationset-controller", "argocd-image-updater",
+	"kustomize-controller", "helm-controller",
 }
 
 // handOf returns the field manager that has set a field, and when, as far as managedFields show it. byHand is false if
@@ -162,7 +163,7 @@ func handOf(obj object, p place) (by string, at time.Time, byHand bool) {
 			continue
 		}
 		isController := func(name string) bool { return strings.HasPrefix(m.Manager, name) }
-		if m.Manager == fieldManager || slices.ContainsFunc(controllersOfArgoCD, isController) {
+		if m.Manager == fieldManager || slices.ContainsFunc(resettingControllers, isController) {
 			return "", time.Time{}, false
 		}
 		if m.Time != nil {

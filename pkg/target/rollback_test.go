@@ -112,6 +112,14 @@ func TestRollback_OfApplication(t *testing.T) {
 			refs:    []string{"v1.0.0", "v1.1.0", "v1.0.0"},
 			manager: "argocd-image-updater",
 		},
+		"Flux": {
+			refs:    []string{"v1.0.0", "v1.1.0", "v1.0.0"},
+			manager: "kustomize-controller",
+		},
+		"a Helm release of Flux": {
+			refs:    []string{"v1.0.0", "v1.1.0", "v1.0.0"},
+			manager: "helm-controller",
+		},
 		"Postern itself": {
 			refs:    []string{"v1.0.0", "v1.1.0", "v1.0.0"},
 			manager: "postern",

@@ -78,6 +78,8 @@ func (slowWriter) Write(_ context.Context, _ postern.TargetKey, requests []targe
 
 func (slowWriter) RecordHeld(postern.TargetKey, ...target.Request) {}
 
+func (slowWriter) IsHeld(postern.TargetKey) bool { return false }
+
 func (slowWriter) Contest(context.Context, postern.TargetKey, []target.Request) ([]target.Result, error) {
 	return nil, nil
 }

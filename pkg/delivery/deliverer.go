@@ -42,6 +42,8 @@ type Targets interface {
 	// Contest finds, among requests that are held at an object, those that others replace. Their results have the
 	// reason Superseded; those of the others are empty.
 	Contest(ctx context.Context, key postern.TargetKey, requests []target.Request) ([]target.Result, error)
+	// IsHeld reports whether the object is held, or unknown, by what was last seen of it.
+	IsHeld(key postern.TargetKey) bool
 	// Stamp returns a time of receipt in whole microseconds. It is later than every time returned before.
 	Stamp() time.Time
 	// RecordHeld notes that, according to a record, the object held what was requested.

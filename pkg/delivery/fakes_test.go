@@ -240,6 +240,8 @@ func (f fakeTargets) writeOne(
 	return f.outcome, f.writeErr
 }
 
+func (f fakeTargets) IsHeld(key postern.TargetKey) bool { return f.atTarget[key.Name].outcome.OnHold }
+
 // Contest lets each request replace those received before it.
 func (f fakeTargets) Contest(
 	_ context.Context, key postern.TargetKey, requests []target.Request,

@@ -103,7 +103,10 @@ func setHeldCondition(d *postern.WebhookDelivery, held bool, now time.Time) {
 func (d *Deliverer) Settle(
 	ctx context.Context, key postern.TargetKey, heldAt func(postern.TargetKey) []*postern.WebhookDelivery,
 ) error {
-	s := settlement{Deliverer: d, heldAt: heldAt, stored: map[*postern.WebhookDelivery]*postern.WebhookDelivery{}}
+	s := settlement{
+		Deliverer: d, heldAt: heldAt, stored: map[*postern.WebhookDelivery]*postern.WebhookDelivery{},
+		released: sets.New[postern.TargetKey](),
+	}
 	deliveries := s.at(key)
 	err := s.contest(ctx, key, deliveries)
 	switch {
@@ -112,12 +115,12 @@ func (d *Deliverer) Settle(
 	case apierrors.IsNotFound(err):
 		err = nil // the retry finds out
 	}
-	s.contestElsewhere(ctx, deliveries)
+	s.contestElsewhere(ctx, key, deliveries)
 	for _, delivery := range s.seen { // in order of receipt: those that others replace are superseded by now
 		var watch *targetWatch
 		if delivery.Status.Phase == postern.DeliveryHeld && slices.Contains(deliveries, delivery) {
 			var tryErr error
-			watch, tryErr = d.release(ctx, key, delivery)
+			watch, tryErr = s.release(ctx, key, delivery)
 			err = errors.Join(err, tryErr)
 		}
 		if storeErr := d.storeSettled(ctx, s.stored[delivery], delivery, watch); !apierrors.IsNotFound(storeErr) {
@@ -134,6 +137,8 @@ type settlement struct {
 	// seen are the deliveries that may have been changed, and stored are they as they are stored.
 	seen   []*postern.WebhookDelivery
 	stored map[*postern.WebhookDelivery]*postern.WebhookDelivery
+	// released are further targets that are released, and whose deliveries are contested.
+	released sets.Set[postern.TargetKey]
 }
 
 // at returns the deliveries that are held at a target, in order of receipt.
@@ -148,19 +153,25 @@ func (s *settlement) at(key postern.TargetKey) []*postern.WebhookDelivery {
 	return deliveries
 }
 
-// contestElsewhere contests the deliveries that have been superseded at one target at their other targets. What
-// replaces a delivery at one target usually does so at all, and then one update of its record suffices.
-func (s *settlement) contestElsewhere(ctx context.Context, deliveries []*postern.WebhookDelivery) {
-	done := sets.New[postern.TargetKey]()
+// contestElsewhere contests deliveries at their other targets: those that have been superseded at the given one, since
+// what replaces a delivery at one target usually does so at all, and the rest where they are released, too. Then one
+// update of a record suffices for many targets.
+func (s *settlement) contestElsewhere(
+	ctx context.Context, here postern.TargetKey, deliveries []*postern.WebhookDelivery,
+) {
+	done := sets.New(here)
 	for _, delivery := range deliveries {
-		if equality.Semantic.DeepEqual(s.stored[delivery].Status, delivery.Status) {
-			continue
-		}
+		isSuperseded := !equality.Semantic.DeepEqual(s.stored[delivery].Status, delivery.Status)
 		keys, _ := HeldTargets(delivery)
 		for _, key := range keys {
-			if !done.Has(key) && ctx.Err() == nil {
-				done.Insert(key)
-				_ = s.contest(ctx, key, s.at(key)) // what fails here is tried again in the turn of that target
+			isReleased := holdOf(delivery) == "" && !s.Targets.IsHeld(key)
+			if done.Has(key) || ctx.Err() != nil || !isSuperseded && !isReleased {
+				continue
+			}
+			done.Insert(key)
+			// What fails here is tried again in the turn of that target.
+			if err := s.contest(ctx, key, s.at(key)); err == nil && isReleased {
+				s.released.Insert(key)
 			}
 		}
 	}
@@ -237,18 +248,19 @@ func heldTasksAt(key postern.TargetKey, delivery *postern.WebhookDelivery) (
 	return held, places
 }
 
-// release tries a held delivery again at a target, or at all if the key has no name. It returns the watch of what it
-// has written; nil if it has written nothing.
-func (d *Deliverer) release(
+// release tries a held delivery again at a target and at those that are released, too, or at all if the key has no
+// name. It returns the watch of what it has written; nil if it has written nothing.
+func (s *settlement) release(
 	ctx context.Context, key postern.TargetKey, delivery *postern.WebhookDelivery,
 ) (watch *targetWatch, err error) {
 	if delivery.DeletionTimestamp != nil { // as if a finalizer did not keep it
-		d.tryHeld(delivery, func(postern.TargetResult) bool { return true })
-		d.setFailed(delivery, &refusal{ReasonDeleted, "the delivery was deleted while it was held"})
+		s.tryHeld(delivery, func(postern.TargetResult) bool { return true })
+		s.setFailed(delivery, &refusal{ReasonDeleted, "the delivery was deleted while it was held"})
 		return nil, nil
 	}
-	watch, _ = d.retryWithHeld(ctx, delivery, func(r postern.TargetResult) bool {
-		return key.Name == "" || r.Kind == key.Kind && r.Name == key.Name
+	watch, _ = s.retryWithHeld(ctx, delivery, func(r postern.TargetResult) bool {
+		at := postern.TargetKey{Kind: r.Kind, Namespace: delivery.Namespace, Name: r.Name}
+		return key.Name == "" || at == key || s.released.Has(at)
 	})
 	if watch == nil && delivery.Status.Phase == postern.DeliveryHeld {
 		return nil, errNotTried

@@ -88,7 +88,7 @@ func (m *holdModel) writer(api *modelAPI) *target.Writer {
 func (m *holdModel) replica() *pipeline {
 	w := m.writer(m.api)
 	w.Shared = true
-	p := pipelineOn(m.records, func(c *Config) { c.Targets, c.Shared = followingMain{w}, true })
+	p := pipelineOn(m.records, func(c *Config) { c.Targets, c.Shared = followingMain{w, m.api}, true })
 	for _, record := range m.records.all() {
 		p.HandleRecord(record)
 	}
@@ -97,7 +97,16 @@ func (m *holdModel) replica() *pipeline {
 }
 
 // followingMain finds the targets that follow main without an index.
-type followingMain struct{ *target.Writer }
+type followingMain struct {
+	*target.Writer
+	api *modelAPI
+}
+
+// IsHeld is what a cache that is up to date says.
+func (f followingMain) IsHeld(key postern.TargetKey) bool {
+	_, held := target.HoldOf(f.api.annotationsOf(key.Name))
+	return held
+}
 
 func (followingMain) Matches(namespace string, _ target.Request) (matches []target.Match, err error) {
 	for _, name := range modelTargets[2:] {

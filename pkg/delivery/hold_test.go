@@ -6,6 +6,7 @@ package delivery
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -162,6 +163,31 @@ func TestSettle_StoresOnce(t *testing.T) {
 	}
 	if updates := strings.Count(strings.Join(p.journal, "\n"), "update"); updates != 1 {
 		t.Errorf("got %d updates, want 1: %q", updates, p.journal)
+	}
+}
+
+// Targets that are released together are written together, and the record is stored once.
+func TestSettle_ReleasesTogether(t *testing.T) {
+	p := newDefaultPipeline()
+	p.matches = matching("demo", "blog", "cart", "shop")
+	p.atTarget = map[string]atTarget{"cart": {outcome: onHold}, "blog": {outcome: written}, "shop": {outcome: written}}
+	d := heldRecord("push", 0)
+	d.Spec.Target = nil
+	results := slices.Repeat(d.Status.Targets, 3)
+	for i, name := range []string{"blog", "cart", "shop"} {
+		results[i].Name = name
+	}
+	setOutcome(d, results, now.Add(-time.Hour))
+	if err := p.Settle(t.Context(), shopKey, heldThere(d)); err != nil {
+		t.Fatal(err)
+	}
+	var got []postern.TargetResultType
+	for _, r := range d.Status.Targets {
+		got = append(got, r.Result)
+	}
+	want := []postern.TargetResultType{postern.TargetWritten, postern.TargetHeld, postern.TargetWritten}
+	if updates := strings.Count(strings.Join(p.journal, "\n"), "update"); !slices.Equal(got, want) || updates != 1 {
+		t.Errorf("got %v with %d updates, want %v with 1: %q", got, updates, want, p.journal)
 	}
 }
 

@@ -224,6 +224,16 @@ func (w *Writer) decideReleased(ctx context.Context, key postern.TargetKey, requ
 	return p.decisions, err
 }
 
+// IsHeld reports whether a target is held, as far as the cache knows it. A target that is not in the cache is.
+func (w *Writer) IsHeld(key postern.TargetKey) bool {
+	obj, ok := w.cache.get(key)
+	if !ok {
+		return true
+	}
+	_, held := HoldOf(obj.GetAnnotations())
+	return held
+}
+
 // WatchHolds calls changed with each target that exists when it begins, whose hold has changed since then, or that is
 // deleted, until ctx ends. changed must not block. The Writer must have a cache.
 func (w *Writer) WatchHolds(ctx context.Context, changed func(postern.TargetKey)) error {

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
@@ -46,6 +47,7 @@ type HoldController struct {
 	targets HoldWatcher
 	settler Settler
 	backoff workqueue.TypedRateLimiter[string]
+	turns   turns
 }
 
 // NewHoldController returns a HoldController for the deliveries that held lists and watches.
@@ -79,6 +81,7 @@ func (c *HoldController) Start(ctx context.Context) error {
 	defer wg.Wait()
 	defer stopInformers()
 	err = runner.Watch(source.TypedFunc[string](func(ctx context.Context, queue retryQueue) error {
+		c.turns.queue(queue)
 		registration, err := c.held.AddEventHandler(cache.ResourceEventHandlerFuncs{
 			AddFunc:    func(obj any) { enqueueGroups(queue, nil, obj) },
 			UpdateFunc: func(old, obj any) { enqueueGroups(queue, old, obj) },
@@ -151,8 +154,50 @@ func groupOfUnlisted(namespace string) string {
 	return groupOfTarget(postern.TargetKey{Namespace: namespace})
 }
 
+// turns lets the groups of one namespace be settled one after the other: they share deliveries, so that at the same
+// time each would do the work of the others, and store it in vain. It is safe for concurrent use.
+type turns struct {
+	mu    sync.Mutex
+	again retryQueue
+	// waiting are the groups that wait for the turn of another one, by namespace.
+	waiting map[string]sets.Set[string]
+}
+
+// queue sets the queue to which groups return that had to wait.
+func (t *turns) queue(again retryQueue) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.again, t.waiting = again, map[string]sets.Set[string]{}
+}
+
+// begin reports whether it is the turn of a group, until end is called. Otherwise the group is queued again then.
+func (t *turns) begin(group string) (end func(), ok bool) {
+	namespace, _, _ := strings.Cut(group, "/")
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if waiting, busy := t.waiting[namespace]; busy {
+		waiting.Insert(group)
+		return nil, false
+	}
+	waiting := sets.New[string]()
+	t.waiting[namespace] = waiting
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.waiting, namespace)
+		for group := range waiting {
+			t.again.Add(group)
+		}
+	}, true
+}
+
 // Reconcile settles the deliveries of a group, and again after a backoff if that fails.
 func (c *HoldController) Reconcile(ctx context.Context, group string) (reconcile.Result, error) {
+	end, ok := c.turns.begin(group)
+	if !ok {
+		return reconcile.Result{}, nil
+	}
+	defer end()
 	if err := c.settle(ctx, group); err != nil {
 		klog.FromContext(ctx).V(2).Info("Held deliveries could not be settled", "group", group, "err", err)
 		return reconcile.Result{RequeueAfter: c.backoff.When(group)}, nil

@@ -62,3 +62,23 @@ func TestEnqueueGroups(t *testing.T) {
 		}
 	}
 }
+
+func TestTurns(t *testing.T) {
+	const blog, shop, other = "demo/Application/blog", "demo/Application/shop", "other/Application/shop"
+	var queue groupRecorder
+	var turns turns
+	turns.queue(&queue)
+	end, ok := turns.begin(blog)
+	_, second := turns.begin(shop)
+	_, elsewhere := turns.begin(other)
+	if !ok || second || !elsewhere || len(queue.groups) > 0 {
+		t.Fatalf("got %t, %t, %t and %q in the queue", ok, second, elsewhere, queue.groups)
+	}
+	end()
+	if diff := cmp.Diff([]string{shop}, queue.groups); diff != "" {
+		t.Errorf("queued again (-want +got):\n%s", diff)
+	}
+	if _, ok := turns.begin(shop); !ok {
+		t.Error("the turn of the first group does not end")
+	}
+}

@@ -97,9 +97,9 @@ func setHeldCondition(d *postern.WebhookDelivery, held bool, now time.Time) {
 }
 
 // Settle is called for the deliveries that are held at a target when one of them, or the target, has changed. It
-// supersedes those that others replace, and writes the rest if they are released. heldAt returns the deliveries that
-// are held at a target, each time the same objects, which Settle changes. If their records do not list all targets, the
-// name in key is empty. The error is from the storage, or of the target.
+// supersedes those that others replace, and writes the rest if they are released. heldAt returns a new slice of the
+// deliveries that are held at a target, each time with the same objects, which Settle changes. If their records do not
+// list all targets, the name in key is empty. The error is from the storage, or of the target.
 func (d *Deliverer) Settle(
 	ctx context.Context, key postern.TargetKey, heldAt func(postern.TargetKey) []*postern.WebhookDelivery,
 ) error {
@@ -107,7 +107,7 @@ func (d *Deliverer) Settle(
 		Deliverer: d, heldAt: heldAt, stored: map[*postern.WebhookDelivery]*postern.WebhookDelivery{},
 		released: sets.New[postern.TargetKey](),
 	}
-	deliveries := s.at(key)
+	deliveries := s.at(ctx, key)
 	err := s.contest(ctx, key, deliveries)
 	switch {
 	case target.IsTransient(err): // whether the target is still held is unknown
@@ -116,7 +116,8 @@ func (d *Deliverer) Settle(
 		err = nil // the retry finds out
 	}
 	s.contestElsewhere(ctx, key, deliveries)
-	for _, delivery := range s.seen { // in order of receipt: those that others replace are superseded by now
+	slices.SortStableFunc(s.seen, compareReceipts) // those that others replace are superseded by now
+	for _, delivery := range s.seen {
 		var watch *targetWatch
 		if delivery.Status.Phase == postern.DeliveryHeld && slices.Contains(deliveries, delivery) {
 			var tryErr error
@@ -134,7 +135,7 @@ func (d *Deliverer) Settle(
 type settlement struct {
 	*Deliverer
 	heldAt func(postern.TargetKey) []*postern.WebhookDelivery
-	// seen are the deliveries that may have been changed, and stored are they as they are stored.
+	// seen are the deliveries that may have been changed, and stored are they as they are stored, nil if they are not.
 	seen   []*postern.WebhookDelivery
 	stored map[*postern.WebhookDelivery]*postern.WebhookDelivery
 	// released are further targets that are released, and whose deliveries are contested.
@@ -142,15 +143,29 @@ type settlement struct {
 }
 
 // at returns the deliveries that are held at a target, in order of receipt.
-func (s *settlement) at(key postern.TargetKey) []*postern.WebhookDelivery {
-	deliveries := s.heldAt(key)
+func (s *settlement) at(ctx context.Context, key postern.TargetKey) []*postern.WebhookDelivery {
+	deliveries := slices.DeleteFunc(s.heldAt(key), func(delivery *postern.WebhookDelivery) bool {
+		return !s.refresh(ctx, delivery)
+	})
 	slices.SortStableFunc(deliveries, compareReceipts)
-	for _, delivery := range deliveries {
-		if s.stored[delivery] == nil {
-			s.seen, s.stored[delivery] = append(s.seen, delivery), delivery.DeepCopy()
-		}
-	}
 	return deliveries
+}
+
+// refresh makes a delivery what the storage has, once, since the cache may be behind the last settlement. It reports
+// whether it exists.
+func (s *settlement) refresh(ctx context.Context, delivery *postern.WebhookDelivery) bool {
+	if stored, seen := s.stored[delivery]; seen {
+		return stored != nil
+	}
+	switch fresh, err := s.Records.Get(ctx, delivery.Namespace, delivery.Name); {
+	case apierrors.IsNotFound(err) || err == nil && fresh.UID != delivery.UID:
+		s.stored[delivery] = nil
+		return false
+	case err == nil:
+		fresh.DeepCopyInto(delivery)
+	}
+	s.seen, s.stored[delivery] = append(s.seen, delivery), delivery.DeepCopy()
+	return true
 }
 
 // contestElsewhere contests deliveries at their other targets: those that have been superseded at the given one, since
@@ -170,7 +185,7 @@ func (s *settlement) contestElsewhere(
 			}
 			done.Insert(key)
 			// What fails here is tried again in the turn of that target.
-			if err := s.contest(ctx, key, s.at(key)); err == nil && isReleased {
+			if err := s.contest(ctx, key, s.at(ctx, key)); err == nil && isReleased {
 				s.released.Insert(key)
 			}
 		}

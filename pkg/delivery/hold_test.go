@@ -70,7 +70,42 @@ func TestHold_OutcomeOfResults(t *testing.T) {
 
 // heldThere returns the given deliveries as those that are held at any target.
 func heldThere(deliveries ...*postern.WebhookDelivery) func(postern.TargetKey) []*postern.WebhookDelivery {
-	return func(postern.TargetKey) []*postern.WebhookDelivery { return deliveries }
+	return func(postern.TargetKey) []*postern.WebhookDelivery { return slices.Clone(deliveries) }
+}
+
+// newHoldPipeline returns a pipeline whose storage can't be read, so that deliveries are taken as they are given.
+func newHoldPipeline(t *testing.T) *pipeline {
+	p := newDefaultPipeline()
+	p.onGet = func() (*postern.WebhookDelivery, error) { return nil, unavailable(t) }
+	return p
+}
+
+// The cache of held deliveries may be behind: what the storage has counts.
+func TestSettle_ReadsTheStorage(t *testing.T) {
+	isSuperseded := heldRecord("push", 0)
+	isSuperseded.Status.Targets[0].Result = postern.TargetSuperseded
+	setOutcome(isSuperseded, isSuperseded.Status.Targets, now)
+	another := heldRecord("push", 0)
+	another.UID = "of another delivery with its name"
+	for name, stored := range map[string]*postern.WebhookDelivery{
+		"settled": isSuperseded, "deleted": nil, "replaced": another,
+	} {
+		p := newHoldPipeline(t)
+		p.outcome = written
+		p.onGet = func() (*postern.WebhookDelivery, error) {
+			if stored == nil {
+				return nil, apierrors.NewNotFound(postern.Resource("webhookdeliveries"), "push")
+			}
+			return stored, nil
+		}
+		if err := p.Settle(t.Context(), shopKey, heldThere(heldRecord("push", 0))); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if journal := strings.Join(p.journal, "\n"); strings.Contains(journal, "write") ||
+			strings.Contains(journal, "update") {
+			t.Errorf("%s: got %q, want no write", name, p.journal)
+		}
+	}
 }
 
 func TestSettle(t *testing.T) {
@@ -91,7 +126,7 @@ func TestSettle(t *testing.T) {
 			want: postern.DeliveryFailed, reason: ReasonTargetGone},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newDefaultPipeline()
+			p := newHoldPipeline(t)
 			p.atTarget, p.resolveErr = map[string]atTarget{"shop": test.outcome}, test.resolveErr
 			record := heldRecord("first", 0)
 			before := record.DeepCopy()
@@ -119,7 +154,7 @@ func TestSettle(t *testing.T) {
 
 // What newer ones replace is superseded although the target is still held.
 func TestSettle_SupersedesAtOnce(t *testing.T) {
-	p := newDefaultPipeline()
+	p := newHoldPipeline(t)
 	p.atTarget = map[string]atTarget{"shop": {outcome: onHold}}
 	newer, older := heldRecord("newer", time.Second), heldRecord("older", 0)
 	if err := p.Settle(t.Context(), shopKey, heldThere(newer, older)); err != nil {
@@ -132,7 +167,7 @@ func TestSettle_SupersedesAtOnce(t *testing.T) {
 
 // A delivery that is replaced at many targets is stored once, and others that are held with it are left alone.
 func TestSettle_StoresOnce(t *testing.T) {
-	p := newDefaultPipeline()
+	p := newHoldPipeline(t)
 	names := []string{"blog", "cart", "shop"}
 	p.matches, p.atTarget = matching("demo", names...), map[string]atTarget{}
 	heldAtAll := func(name string, receivedAfter time.Duration, names ...string) *postern.WebhookDelivery {
@@ -168,7 +203,7 @@ func TestSettle_StoresOnce(t *testing.T) {
 
 // Targets that are released together are written together, and the record is stored once.
 func TestSettle_ReleasesTogether(t *testing.T) {
-	p := newDefaultPipeline()
+	p := newHoldPipeline(t)
 	p.matches = matching("demo", "blog", "cart", "shop")
 	p.atTarget = map[string]atTarget{"cart": {outcome: onHold}, "blog": {outcome: written}, "shop": {outcome: written}}
 	d := heldRecord("push", 0)
@@ -193,7 +228,7 @@ func TestSettle_ReleasesTogether(t *testing.T) {
 
 // A target that can't be written at its release is retried like any pending delivery, from the release on.
 func TestSettle_TransientFailureIsPending(t *testing.T) {
-	p := newDefaultPipeline()
+	p := newHoldPipeline(t)
 	p.atTarget = map[string]atTarget{"shop": {err: unavailable(t)}}
 	record := heldRecord("first", 0)
 	if err := p.Settle(t.Context(), shopKey, heldThere(record)); err != nil {
@@ -205,7 +240,7 @@ func TestSettle_TransientFailureIsPending(t *testing.T) {
 }
 
 func TestSettle_StorageError(t *testing.T) {
-	p := newDefaultPipeline()
+	p := newHoldPipeline(t)
 	lost := errors.New("etcd is gone")
 	p.onUpdate = func(*postern.WebhookDelivery) error { return lost }
 	settle := func() error {
@@ -235,7 +270,7 @@ var written = target.Result{Held: true, Reason: target.ReasonRequested,
 
 // A target that is released gets what it waits for although another target of the delivery can't be written yet.
 func TestHold_ReleasedWhilePending(t *testing.T) {
-	p := newDefaultPipeline()
+	p := newHoldPipeline(t)
 	p.matches = matching("demo", "down", "shop")
 	p.atTarget = map[string]atTarget{"down": {err: unavailable(t)}, "shop": {outcome: onHold}}
 	d, err := p.Deliver(t.Context(), toAll(), pushOf(t, 1), false)
@@ -273,7 +308,7 @@ func TestSettle_UnreadableStaysHeld(t *testing.T) {
 		"search for it": func(p *pipeline) { p.resolveErr = unavailable(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newDefaultPipeline()
+			p := newHoldPipeline(t)
 			arrange(p)
 			record := heldRecord("first", 0)
 			before := record.DeepCopy()
@@ -287,7 +322,7 @@ func TestSettle_UnreadableStaysHeld(t *testing.T) {
 
 // A delivery that can't be written once it is released says why, and no longer that it is held.
 func TestSettle_PendingSaysWhy(t *testing.T) {
-	p := newDefaultPipeline()
+	p := newHoldPipeline(t)
 	p.atTarget = map[string]atTarget{"shop": {err: unavailable(t)}}
 	record := heldRecord("first", 0)
 	if err := p.Settle(t.Context(), shopKey, heldThere(record)); err != nil {
@@ -320,7 +355,7 @@ func TestSettle_WideIsStable(t *testing.T) {
 	for i := range maxResults + 200 {
 		names = append(names, fmt.Sprintf("app%04d", i))
 	}
-	p := newDefaultPipeline()
+	p := newHoldPipeline(t)
 	p.matches = matching("demo", names...)
 	p.outcome = written
 	p.atTarget = map[string]atTarget{}

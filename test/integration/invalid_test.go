@@ -85,7 +85,8 @@ func TestInvalid_AllErrorsAndLeavesNothing(t *testing.T) {
 			map[string]string{
 				"spec.source": `Unsupported value: "absent": supported values: "` +
 					strings.Join(sendertypes.Sources(), `", "`) + `"`,
-				"spec.target.kind": `Unsupported value: "Deployment": supported values: "Application", "GatewaySync"`,
+				"spec.target.kind": `Unsupported value: "Deployment": supported values: ` +
+					`"Application", "ApplicationSet", "GatewaySync"`,
 				"spec.target.name": `Invalid value: "UPPER": a lowercase RFC 1123 subdomain must consist of lower ` +
 					`case alphanumeric ` +
 					`characters, '-' or '.', and must start and end with an alphanumeric character (e.g. ` +

@@ -110,6 +110,7 @@ func TestInvalid_AllErrorsAndLeavesNothing(t *testing.T) {
 
 func TestInvalid_UnknownFieldsIfStrict(t *testing.T) {
 	w := newWorld(t)
+	w.openAPIv3Paths() // before it is listed, kubectl validates by itself
 	w.gatewaySync("web")
 	manifest := delivery("typo", toWeb+", ref: v1, refs: v2")
 

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -372,6 +373,7 @@ func (m *holdModel) deliverToReference(d *postern.WebhookDelivery) {
 
 // modelAPI is a kube-apiserver for the GatewaySyncs of the model.
 type modelAPI struct {
+	mu sync.Mutex // of objects: the targets of one delivery are written at the same time
 	*httptest.Server
 	objects map[string]string
 	// failures makes all requests fail, of which patches are applied all the same, until it is zero again.
@@ -391,10 +393,12 @@ func newModelAPI(t *testing.T) *modelAPI {
 	return api
 }
 
-// ServeHTTP serves one client at a time, as each step of the model waits for its requests.
+// ServeHTTP serves one request at a time.
 func (a *modelAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
 	body, _ := io.ReadAll(r.Body)
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if r.Method == http.MethodPatch {
 		patch, err := jsonpatch.DecodePatch(body)
 		if err != nil {
@@ -426,6 +430,8 @@ func refuse(w http.ResponseWriter, code int, details *metav1.StatusDetails) {
 
 // annotate sets or removes an annotation, as kubectl does.
 func (a *modelAPI) annotate(name, key, value string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	var object map[string]any
 	if err := json.Unmarshal([]byte(a.objects[name]), &object); err != nil {
 		panic(err)
@@ -440,6 +446,8 @@ func (a *modelAPI) annotate(name, key, value string) {
 }
 
 func (a *modelAPI) annotationsOf(name string) map[string]string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	var object struct{ Metadata metav1.ObjectMeta }
 	if err := json.Unmarshal([]byte(a.objects[name]), &object); err != nil {
 		panic(err)

@@ -155,7 +155,7 @@ func groupOfUnlisted(namespace string) string {
 }
 
 // turns lets the groups of one namespace be settled one after the other: they share deliveries, so that at the same
-// time each would do the work of the others, and store it in vain. It is safe for concurrent use.
+// time each would do the work of the others, and fail to store it. It is safe for concurrent use.
 type turns struct {
 	mu    sync.Mutex
 	again retryQueue

@@ -123,7 +123,9 @@ func (s *store) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorithm,
 }
 
 // KeySet returns the public keys.
-func (s *store) KeySet(context.Context) ([]op.Key, error) { return []op.Key{publicKey{s.current()}}, nil }
+func (s *store) KeySet(context.Context) ([]op.Key, error) {
+	return []op.Key{publicKey{s.current()}}, nil
+}
 
 type signingKey struct {
 	id  string

@@ -135,7 +135,7 @@ func (d *Deliverer) Settle(
 type settlement struct {
 	*Deliverer
 	heldAt func(postern.TargetKey) []*postern.WebhookDelivery
-	// seen are the deliveries that may have been changed, and stored are they as they are stored, nil if they are not.
+	// seen are the deliveries that may have been changed. stored are they as they are stored, nil if not held there.
 	seen   []*postern.WebhookDelivery
 	stored map[*postern.WebhookDelivery]*postern.WebhookDelivery
 	// released are further targets that are released, and whose deliveries are contested.
@@ -152,13 +152,14 @@ func (s *settlement) at(ctx context.Context, key postern.TargetKey) []*postern.W
 }
 
 // refresh makes a delivery what the storage has, once, since the cache may be behind the last settlement. It reports
-// whether it exists.
+// whether it exists and is held.
 func (s *settlement) refresh(ctx context.Context, delivery *postern.WebhookDelivery) bool {
 	if stored, seen := s.stored[delivery]; seen {
 		return stored != nil
 	}
 	switch fresh, err := s.Records.Get(ctx, delivery.Namespace, delivery.Name); {
-	case apierrors.IsNotFound(err) || err == nil && fresh.UID != delivery.UID:
+	case apierrors.IsNotFound(err), err == nil && fresh.UID != delivery.UID,
+		err == nil && fresh.Status.Phase != postern.DeliveryHeld:
 		s.stored[delivery] = nil
 		return false
 	case err == nil:
@@ -329,7 +330,7 @@ func keepHeld(delivery *postern.WebhookDelivery, before []postern.TargetResult) 
 func (d *Deliverer) storeSettled(
 	ctx context.Context, before, delivery *postern.WebhookDelivery, watch *targetWatch,
 ) error {
-	if delivery.Status.Phase != postern.DeliveryHeld {
+	if delivery.Status.Phase != postern.DeliveryHeld && !slices.ContainsFunc(delivery.Status.Targets, isOnHold) {
 		setHeldCondition(delivery, false, d.Now())
 	}
 	if equality.Semantic.DeepEqual(before.Status, delivery.Status) {

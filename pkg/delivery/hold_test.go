@@ -87,8 +87,12 @@ func TestSettle_ReadsTheStorage(t *testing.T) {
 	setOutcome(isSuperseded, isSuperseded.Status.Targets, now)
 	another := heldRecord("push", 0)
 	another.UID = "of another delivery with its name"
+	isPending := heldRecord("push", 0) // at one target, and held at another
+	isPending.Status.Targets = slices.Repeat(isPending.Status.Targets, 2)
+	isPending.Status.Targets[0].Name, isPending.Status.Targets[0].Result = "blog", postern.TargetPending
+	setOutcome(isPending, isPending.Status.Targets, now)
 	for name, stored := range map[string]*postern.WebhookDelivery{
-		"settled": isSuperseded, "deleted": nil, "replaced": another,
+		"settled": isSuperseded, "deleted": nil, "replaced": another, "pending": isPending,
 	} {
 		p := newHoldPipeline(t)
 		p.outcome = written
@@ -198,6 +202,25 @@ func TestSettle_StoresOnce(t *testing.T) {
 	}
 	if updates := strings.Count(strings.Join(p.journal, "\n"), "update"); updates != 1 {
 		t.Errorf("got %d updates, want 1: %q", updates, p.journal)
+	}
+}
+
+// A delivery that could not be written to one target after its release is still held at another.
+func TestSettle_PendingIsStillHeldElsewhere(t *testing.T) {
+	p := newHoldPipeline(t)
+	p.matches = matching("demo", "cart", "shop")
+	p.atTarget = map[string]atTarget{"cart": {outcome: onHold}, "shop": {err: unavailable(t)}}
+	d := heldRecord("push", 0)
+	d.Spec.Target = nil
+	results := slices.Repeat(d.Status.Targets, 2)
+	results[0].Name = "cart"
+	setOutcome(d, results, now.Add(-time.Hour))
+	if err := p.Settle(t.Context(), shopKey, heldThere(d)); err != nil {
+		t.Fatal(err)
+	}
+	held := meta.IsStatusConditionTrue(d.Status.Conditions, postern.ConditionHeld)
+	if d.Status.Phase != postern.DeliveryPending || !held {
+		t.Errorf("got %+v", d.Status)
 	}
 }
 
